@@ -1,0 +1,68 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/orders/rule.h"
+#include "storage/model.h"
+
+namespace orderd::engine {
+
+/// What a command that was not refused did.
+struct Answer {
+  /// The order as it is now (in a replay: not as it was then). Null for an import that found its
+  /// order, which `order_id` names.
+  OrderPtr order;
+  Uuid order_id;
+  /// The etag that the call produced.
+  std::string etag;
+  internal::Outcome outcome;
+  /// The note that the command added or changed, if it still exists.
+  std::optional<pb::Note> note;
+  bool changed = false;
+  bool replayed = false;
+  bool imported_before = false;
+};
+
+/// One mutating call on one order, on its way through a write lane.
+struct Command {
+  using Done = std::function<void(absl::StatusOr<Answer>)>;
+
+  /// The caller's identity.
+  std::string actor;
+  /// The caller's `request_id`, for the history; `request` is its key and `body_hash` the SHA-256 of
+  /// all other fields (engine/request_hash.h).
+  std::string request_id;
+  std::optional<RequestKey> request;
+  std::string body_hash;
+
+  /// The order, or with `creates` the id that it will have.
+  Uuid order_id;
+  bool creates = false;
+  /// Empty: not checked.
+  std::string expected_etag;
+  /// The values whose holders the rule wants to see.
+  std::vector<Claim> claims;
+  /// The note that the rule wants to see.
+  std::optional<Uuid> note_id;
+
+  /// Rows loaded and written, about.
+  int cost = 8;
+  /// Bytes that it holds while it waits, about.
+  std::size_t bytes = 512;
+  /// The error if the order does not exist.
+  std::string order_id_text;
+
+  rules::Rule rule;
+  /// Whether the caller has gone (canceled, or past its deadline). Asked before the batch and before
+  /// each rerun. Thread-safe, must not block.
+  std::function<bool()> abandoned;
+  /// Called exactly once, on a thread of the engine's that may not be blocked for long.
+  Done done;
+};
+
+}  // namespace orderd::engine

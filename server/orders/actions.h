@@ -1,0 +1,14 @@
+#pragma once
+
+#include "storage/model.h"
+
+namespace orderd::rules {
+
+/// Sets `available_actions`: each live state but the order's own, by position, allowed or with the
+/// reason that `update_status` would refuse with.
+void add_available_actions(pb::Order& order, const Settings& settings);
+
+/// The live states by position, then by state_id.
+std::vector<const pb::OrderState*> states_by_position(const Settings& settings);
+
+}  // namespace orderd::rules

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "orders/v1/order_service.pb.h"
+#include "server/orders/rule.h"
+
+namespace orderd::rules {
+
+absl::Status validate(const pb::CreateOrderRequest& request);
+
+/// Adds what is wrong with an order as the caller gives it; `field` prefixes the names of fields.
+void check_new_order(const pb::NewOrder& order, const std::string& field,
+                     errors::Violations& violations);
+
+/// A valid NewOrder as an order: trimmed, items numbered, totals computed. Without id, state and
+/// times of the server.
+pb::Order build_order(const pb::NewOrder& order);
+
+/// A number for people, unique in all likelihood: the day and 40 random bits, "261123-4F7K9QXZ".
+std::string generate_order_number(Micros now);
+
+/// The order number that the request's order will have: the caller's, trimmed, or `generated`.
+std::string order_number_of(const pb::NewOrder& order, std::string_view generated);
+
+/// The target's only holder is that of the order number. Refuses with ORDER_NUMBER_IN_USE.
+Result create_order(const pb::CreateOrderRequest& request, const Uuid& order_id,
+                    std::string_view order_number, const Target& target, const Context& context);
+
+}  // namespace orderd::rules

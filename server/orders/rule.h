@@ -1,0 +1,61 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "storage/model.h"
+
+// A rule is a pure function of an order, a request and a context. It knows neither gRPC, SQL nor the
+// clock, returns a change or a refusal (errors.h), and never alters its input; so the engine may run
+// it again as often as it needs to.
+
+namespace orderd::rules {
+
+/// What a rule sees of the world.
+struct Context {
+  Micros now = 0;
+  /// The caller's identity.
+  const std::string* actor = nullptr;
+  const Settings* settings = nullptr;
+};
+
+/// What a rule sees of the order. Everything is current: locked, or made by an earlier command of the
+/// same batch.
+struct Target {
+  /// Null if the command creates the order.
+  const pb::Order* order = nullptr;
+  /// The note that the command names; null if the order has no such note.
+  const pb::Note* note = nullptr;
+  /// Who holds the claims that the command named, in the order in which it named them.
+  std::vector<std::optional<ClaimHolder>> holders;
+};
+
+/// What a rule wants done.
+struct Change {
+  /// The order afterwards. Absent: what was asked for holds already, nothing is written. The engine
+  /// sets etag and update_time, and derives from it which claims are taken and released.
+  std::optional<pb::Order> after;
+  /// Whether customer and addresses, or labels, differ from before.
+  bool customer_changed = false;
+  bool labels_changed = false;
+  /// Notes to write. `note_id` decides whether each is new: an id that the target does not have.
+  std::vector<pb::Note> notes_created;
+  std::optional<pb::Note> note_updated;
+  std::optional<std::string> note_deleted;
+  /// Only the payload is set; the engine fills in the rest.
+  std::vector<pb::OrderEvent> events;
+  /// Kept for a replay.
+  internal::Outcome outcome;
+  /// Imports only.
+  std::string import_digest;
+  /// Imports only: the order that the same import made before. `after` is absent then.
+  std::optional<Uuid> imported_before;
+};
+
+using Result = absl::StatusOr<Change>;
+using Rule = std::function<Result(const Target&, const Context&)>;
+
+}  // namespace orderd::rules

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "orders/v1/order_service.pb.h"
+#include "server/orders/rule.h"
+
+namespace orderd::rules {
+
+absl::Status validate(const pb::UpdateOrderStatusRequest& request);
+absl::Status validate(const pb::BatchUpdateOrderStatusRequest& request);
+
+/// The same fields as the request has.
+pb::OrderStatusUpdate status_update(const pb::UpdateOrderStatusRequest& request);
+
+/// Whether the order may enter the state now; the refusal if not. Without `force`.
+absl::Status may_enter(const pb::Order& order, const pb::OrderState& state,
+                       const Settings& settings);
+
+/// Money that must be returned before the order can be void: capturable > 0, captured - refunded
+/// > 0, or a payment that is OPEN, PROCESSING or UNSYNCED. How many payments have some.
+int open_payments(const pb::Order& order);
+
+Result update_status(const pb::OrderStatusUpdate& update, const Target& target,
+                     const Context& context);
+
+}  // namespace orderd::rules

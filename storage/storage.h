@@ -1,0 +1,247 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "orders/v1/order_service.pb.h"
+#include "storage/model.h"
+
+// Orders in SQL. One interface, one implementation over SOCI, two dialects (SQLite, MySQL/MariaDB).
+//
+// A `Storage` is thread-safe; a transaction belongs to one thread. Every function may throw
+// `storage::Error`; after that the transaction can only be destroyed. No message of an Error
+// contains a bound value.
+
+namespace orderd::storage {
+
+using Clock = std::chrono::steady_clock;
+
+class Error : public std::runtime_error {
+ public:
+  enum class Kind {
+    /// Deadlock, certification failure, stale snapshot: run the whole transaction again.
+    kConflict,
+    /// A lock was not to be had in time: run again.
+    kLockWait,
+    /// A unique key exists: another server won a claim or a request id.
+    kDuplicate,
+    /// The database can't be reached, or no session became free before the deadline. Nothing was
+    /// committed.
+    kUnavailable,
+    /// The answer to COMMIT was lost. `Storage::settle_commit` decides.
+    kCommitUnknown,
+    /// The database was left by a newer orderd that this one can't work with, or is not ours.
+    kSchema,
+    /// Everything else: a fault of ours, or a database that refuses to work (disk full).
+    kInternal,
+  };
+  Error(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  Kind kind() const { return kind_; }
+
+ private:
+  Kind kind_;
+};
+
+struct OrderVersion {
+  Uuid id;
+  std::int64_t version = 0;
+};
+
+struct NoteKey {
+  Uuid order_id;
+  Uuid note_id;
+
+  auto operator<=>(const NoteKey&) const = default;
+};
+
+struct NoteRow {
+  Uuid order_id;
+  pb::Note note;
+};
+
+struct EventRow {
+  Uuid order_id;
+  std::int64_t version = 0;
+  /// Counts the events of one version from 0.
+  int index = 0;
+  /// Complete.
+  pb::OrderEvent event;
+};
+
+/// Everything that one batch writes, except feed positions. `save` writes rows of one table with
+/// multi-row statements (at most 500 rows and 1 MB each), so the number of statements does not
+/// depend on the number of commands.
+struct ChangeSet {
+  /// Of this batch; see `Storage::settle_commit`.
+  Uuid batch_key;
+  /// When the batch ran.
+  Micros now = 0;
+  /// Orders to insert, whole.
+  std::vector<const StoredOrder*> created;
+  /// Orders that exist and are locked: version, state, invoice number, update time, note count and
+  /// cancellation are written.
+  std::vector<const StoredOrder*> updated;
+  /// Of `updated`, those of which customer and addresses, or labels, are written as well.
+  std::vector<const StoredOrder*> customer_updated;
+  std::vector<const StoredOrder*> labels_updated;
+  /// Notes to write, new or changed (by note_id); notes to delete.
+  std::vector<NoteRow> notes_created;
+  std::vector<NoteRow> notes_updated;
+  std::vector<NoteKey> notes_deleted;
+  /// Claims given up and claims taken; deletes go before inserts, both sorted by key.
+  std::vector<Claim> claims_released;
+  std::map<Claim, ClaimHolder> claims_taken;
+  std::vector<EventRow> events;
+  std::vector<RequestRecord> requests;
+};
+
+struct Positions {
+  /// The first of the positions taken.
+  std::int64_t first = 0;
+  /// The batch's time: `now`, or later if another batch came before that has a later time. Times
+  /// rise strictly in the order of commits.
+  Micros time = 0;
+};
+
+struct FeedRow {
+  Uuid order_id;
+  std::int64_t version = 0;
+};
+
+enum class SortKey { kCreateTime, kUpdateTime, kOrderTime, kTotal };
+
+struct ListQuery {
+  /// The caller's filter, validated. `open_only` has been resolved into `state_ids`.
+  pb::OrderFilter filter;
+  /// True: only orders in `filter.state_ids`, also if that is empty (then there are none).
+  bool by_state = false;
+  SortKey sort = SortKey::kCreateTime;
+  bool ascending = false;
+  struct Keyset {
+    std::int64_t sort_key = 0;
+    Uuid id;
+  };
+  /// Go on behind this row.
+  std::optional<Keyset> after;
+  int limit = 50;
+};
+
+struct ListPage {
+  /// Without items, labels, shipments and payments.
+  std::vector<OrderPtr> orders;
+  /// The last row examined, if there may be more.
+  std::optional<ListQuery::Keyset> next;
+};
+
+/// No list page examines more rows than this.
+inline constexpr int kScanBudget = 5000;
+
+/// Reads of a consistent moment (reader) or of the latest committed state plus the transaction's own
+/// writes (writer).
+class Reads {
+ public:
+  virtual ~Reads() = default;
+
+  virtual std::vector<OrderVersion> versions(std::span<const Uuid> ids) = 0;
+  /// Whole orders, by a constant number of statements per 500 ids; unknown ids are left out; in no
+  /// particular order.
+  virtual std::vector<OrderPtr> load_orders(std::span<const Uuid> ids) = 0;
+  virtual std::map<NoteKey, pb::Note> load_notes(std::span<const NoteKey> keys) = 0;
+  virtual std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) = 0;
+  virtual std::map<Claim, ClaimHolder> find_claims(std::span<const Claim> claims) = 0;
+  virtual Settings load_settings() = 0;
+  virtual std::int64_t settings_version() = 0;
+};
+
+class ReadTransaction : public Reads {
+ public:
+  virtual ListPage list_orders(const ListQuery& query) = 0;
+  /// Oldest first, behind `after`, at most `limit`.
+  virtual std::vector<pb::Note> list_notes(const Uuid& order_id, const std::optional<Uuid>& after,
+                                           int limit) = 0;
+  /// How many orders are in a state. Walks that part of an index.
+  virtual std::int64_t count_orders(std::string_view state_id) = 0;
+  /// The first orders in a state, by create time.
+  virtual std::vector<Uuid> orders_in_state(std::string_view state_id, int limit) = 0;
+};
+
+enum class LockMode { kWait, kSkipLocked };
+
+/// READ COMMITTED on MariaDB, BEGIN IMMEDIATE on SQLite. Rolled back by the destructor unless
+/// `commit` returned. Call in this order: lock, read, save, take_positions, append_feed, commit.
+class WriteTransaction : public Reads {
+ public:
+  /// Locks orders in the order of their ids and returns those that exist (and, with kSkipLocked, that
+  /// nobody else holds). `sorted` is sorted and without repeats.
+  virtual std::vector<OrderVersion> lock_orders(std::span<const Uuid> sorted, LockMode mode) = 0;
+
+  virtual void save(const ChangeSet& changes) = 0;
+
+  /// Takes `count` feed positions; from here to the commit this transaction stops all others, so
+  /// only `restamp` and `append_feed` may follow. Nothing if the settings no longer have
+  /// `settings_version`.
+  virtual std::optional<Positions> take_positions(int count, std::int64_t settings_version,
+                                                  Micros now) = 0;
+  /// Gives the orders a later update time than was saved.
+  virtual void restamp(std::span<const Uuid> sorted, Micros time) = 0;
+  virtual void append_feed(std::int64_t first, std::span<const FeedRow> rows) = 0;
+
+  /// For settings changes, instead of all of the above: locks the settings against every writer and
+  /// reads them.
+  virtual Settings lock_settings() = 0;
+  virtual bool any_order_in(std::string_view state_id) = 0;
+  /// Inserts or overwrites one state and raises the settings' version to `version`.
+  virtual void save_order_state(const pb::OrderState& state) = 0;
+  virtual void set_settings_version(std::int64_t version) = 0;
+  /// Records the batch's key and requests; `save` does so by itself.
+  virtual void save_requests(const Uuid& batch_key, Micros now,
+                             std::span<const RequestRecord> requests) = 0;
+
+  /// Durable when it returns. Throws kCommitUnknown if the answer was lost.
+  virtual void commit() = 0;
+};
+
+struct Options {
+  /// Sessions that may be open at once.
+  int max_sessions = 16;
+  /// Reports each SQL statement; for tests and metrics. Called on the thread that executes it.
+  std::function<void(std::string_view sql)> on_statement;
+};
+
+class Storage {
+ public:
+  virtual ~Storage() = default;
+
+  /// Waits at most until `deadline` for a session.
+  virtual std::unique_ptr<WriteTransaction> begin_write(Clock::time_point deadline) = 0;
+  virtual std::unique_ptr<ReadTransaction> begin_read(Clock::time_point deadline) = 0;
+
+  /// Decides a COMMIT whose answer was lost, by writing: true if the batch is committed, false if it
+  /// is not and never will be. Throws kUnavailable if that can't be told now; then call again.
+  virtual bool settle_commit(const Uuid& batch_key, Clock::time_point deadline) = 0;
+
+  /// Deletes request and batch rows older than `before`, at most `limit`; returns how many.
+  virtual int sweep(Micros before, int limit) = 0;
+
+  /// A random secret that all servers of this database share and that outlives them.
+  virtual std::string secret() = 0;
+
+  /// "sqlite" or "mysql".
+  virtual std::string_view dialect() const = 0;
+};
+
+/// Opens the database behind `sqlite:PATH` or `mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]`
+/// and brings its schema up to date. Several servers may do so at once.
+/// Throws Error: kSchema, kUnavailable, or kInternal for a URL that can't be read.
+std::unique_ptr<Storage> open(std::string_view url, const Options& options);
+
+}  // namespace orderd::storage
