@@ -145,8 +145,8 @@ struct ListPage {
 /// No list page examines more rows than this.
 inline constexpr int kScanBudget = 5000;
 
-/// Reads of a consistent moment (reader) or of the latest committed state plus the transaction's own
-/// writes (writer).
+/// Reads: of one moment in a ReadTransaction after `snapshot`; of the latest committed state plus the
+/// transaction's own writes in a WriteTransaction.
 class Reads {
  public:
   virtual ~Reads() = default;
@@ -164,6 +164,10 @@ class Reads {
 
 class ReadTransaction : public Reads {
  public:
+  /// Begins the transaction: what is read from here on is of one moment. Before, each statement runs
+  /// by itself (autocommit), which is all that a read of one statement needs. At most once.
+  virtual void snapshot() = 0;
+
   virtual ListPage list_orders(const ListQuery& query) = 0;
   /// Oldest first, behind `after`, at most `limit`.
   virtual std::vector<pb::Note> list_notes(const Uuid& order_id, const std::optional<Uuid>& after,

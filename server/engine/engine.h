@@ -20,7 +20,7 @@ struct Limits {
   int lanes = 1;
   /// Rows that a batch loads and writes, about. A heavier command runs alone.
   int batch_cost = 1000;
-  /// Commands and bytes that may wait per lane, in all and per caller.
+  /// Commands and bytes that may wait, and commands of one caller.
   std::size_t queue_commands = 4096;
   std::size_t queue_bytes = 64u << 20;
   std::size_t caller_commands = 2048;
