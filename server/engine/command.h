@@ -34,8 +34,8 @@ struct Command {
 
   /// The caller's identity.
   std::string actor;
-  /// The caller's `request_id`, for the history; `request` is its key and `body_hash` the SHA-256 of
-  /// all other fields (engine/request_hash.h).
+  /// The caller's `request_id`, for the history; `request` is its key and `body_hash` the SHA-256
+  /// of all other fields (engine/request_hash.h).
   std::string request_id;
   std::optional<RequestKey> request;
   std::string body_hash;
@@ -58,8 +58,8 @@ struct Command {
   std::string order_id_text;
 
   rules::Rule rule;
-  /// Whether the caller has gone (canceled, or past its deadline). Asked before the batch and before
-  /// each rerun. Thread-safe, must not block.
+  /// Whether the caller has gone (canceled, or past its deadline). Asked before the batch and
+  /// before each rerun. Thread-safe, must not block.
   std::function<bool()> abandoned;
   /// Called exactly once, on a thread of the engine's that may not be blocked for long.
   Done done;

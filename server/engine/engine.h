@@ -40,11 +40,12 @@ struct Counters {
 /// Executes commands: queue -> batch -> lock and load -> rules -> save -> commit -> answer.
 ///
 /// Commands on one order run in the order of their submission. Each is one change with one version
-/// bump, or one refusal that disturbs nobody, though many share a transaction. A command is answered
-/// after its change is durable.
+/// bump, or one refusal that disturbs nobody, though many share a transaction. A command is
+/// answered after its change is durable.
 class Engine {
  public:
-  Engine(storage::Storage& storage, OrderCache& cache, SettingsCache& settings, const Limits& limits);
+  Engine(storage::Storage& storage, OrderCache& cache, SettingsCache& settings,
+         const Limits& limits);
   /// Stops as by `stop`.
   ~Engine();
 

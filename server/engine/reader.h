@@ -35,8 +35,8 @@ class Reader {
   void get(std::vector<Uuid> ids, std::function<bool()> abandoned,
            std::function<void(absl::StatusOr<Orders>)> done);
 
-  /// Runs `job` on a reader thread in a read transaction of its own. If the database fails, `failed`
-  /// is called instead; `job` may have run by then, so it answers as its last act and lets
+  /// Runs `job` on a reader thread in a read transaction of its own. If the database fails,
+  /// `failed` is called instead; `job` may have run by then, so it answers as its last act and lets
   /// storage::Error pass.
   void run(std::function<bool()> abandoned, std::function<void(storage::ReadTransaction&)> job,
            std::function<void(absl::Status)> failed);

@@ -1,0 +1,328 @@
+#include "server/engine/batch.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "server/orders/errors.h"
+
+namespace orderd::engine {
+namespace {
+
+void set_time(google::protobuf::Timestamp& stamp, Micros time) {
+  stamp.set_seconds(time / 1'000'000);
+  stamp.set_nanos(static_cast<int>(time % 1'000'000) * 1000);
+}
+
+std::vector<Claim> claims_of(const pb::Order& order) {
+  std::vector<Claim> claims;
+  claims.push_back({ClaimKind::kOrderNumber, order.order_number()});
+  if (!order.invoice_number().empty()) {
+    claims.push_back({ClaimKind::kInvoiceNumber, order.invoice_number()});
+  }
+  for (const pb::Payment& payment : order.payments()) {
+    claims.push_back({ClaimKind::kPaymentReference,
+                      payment_claim(payment.gateway_account(), payment.gateway_reference())});
+  }
+  std::sort(claims.begin(), claims.end());
+  return claims;
+}
+
+template <typename Value>
+std::vector<Value> sorted_unique(std::vector<Value> values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+}  // namespace
+
+Batch::Batch(storage::WriteTransaction& tx, OrderCache& cache, const Settings& settings, Micros now,
+             std::span<const Command* const> commands)
+    : tx_(tx), cache_(cache), settings_(settings), now_(now), commands_(commands) {
+  changes_.batch_key = Uuid::generate();
+  changes_.now = now;
+}
+
+Batch::Outcome Batch::execute(storage::LockMode mode) {
+  lock_and_load(mode);
+  results_.reserve(commands_.size());
+  for (const Command* command : commands_) results_.push_back(run(*command));
+  if (feed_.empty()) {
+    const bool stale = judged_ && tx_.settings_version() != settings_.version;
+    return stale ? Outcome::kSettingsChanged : Outcome::kNothing;
+  }
+  collect_changes();
+  return save_and_commit() ? Outcome::kCommitted : Outcome::kSettingsChanged;
+}
+
+void Batch::lock_and_load(storage::LockMode mode) {
+  std::vector<Uuid> ids;
+  std::vector<RequestKey> keys;
+  std::vector<Claim> claims;
+  std::vector<storage::NoteKey> notes;
+  for (const Command* command : commands_) {
+    if (!command->creates) ids.push_back(command->order_id);
+    if (command->request) keys.push_back(*command->request);
+    claims.insert(claims.end(), command->claims.begin(), command->claims.end());
+    if (command->note_id) notes.push_back({command->order_id, *command->note_id});
+  }
+
+  // The locks come first: what is read after them can't change any more.
+  ids = sorted_unique(std::move(ids));
+  std::vector<storage::OrderVersion> locked;
+  if (!ids.empty()) locked = tx_.lock_orders(ids, mode);
+  if (mode == storage::LockMode::kSkipLocked && locked.size() < ids.size()) {
+    for (const storage::OrderVersion& order : tx_.versions(ids)) contended_.insert(order.id);
+    for (const storage::OrderVersion& order : locked) contended_.erase(order.id);
+  }
+
+  if (!keys.empty()) {
+    std::vector<Uuid> replayed;
+    for (RequestRecord& record : tx_.find_requests(sorted_unique(std::move(keys)))) {
+      if (!std::binary_search(ids.begin(), ids.end(), record.order_id)) {
+        replayed.push_back(record.order_id);  // a creation is answered with the order it made
+      }
+      if (const auto note_id = Uuid::parse(record.outcome.note_id())) {
+        notes.push_back({record.order_id, *note_id});
+      }
+      requests_.emplace(record.key, std::move(record));
+    }
+    if (!replayed.empty()) {
+      const auto more =
+          tx_.lock_orders(sorted_unique(std::move(replayed)), storage::LockMode::kWait);
+      locked.insert(locked.end(), more.begin(), more.end());
+    }
+  }
+  load_orders(std::move(locked));
+
+  if (!claims.empty()) {
+    claims = sorted_unique(std::move(claims));
+    for (const Claim& claim : claims) claims_[claim];
+    for (auto& [claim, holder] : tx_.find_claims(claims)) {
+      claims_[claim] = {.stored = holder, .current = holder, .touched = false};
+    }
+  }
+  if (!notes.empty()) {
+    for (auto& [key, note] : tx_.load_notes(sorted_unique(std::move(notes)))) {
+      notes_[key] = {.stored = note, .current = note, .touched = false};
+    }
+  }
+}
+
+void Batch::load_orders(std::vector<storage::OrderVersion> locked) {
+  std::vector<Uuid> missing;
+  for (const storage::OrderVersion& order : locked) {
+    OrderPtr cached = cache_.find(order.id, order.version);
+    if (cached == nullptr) missing.push_back(order.id);
+    orders_[order.id].loaded = std::move(cached);
+  }
+  if (missing.empty()) return;
+  for (OrderPtr& order : tx_.load_orders(sorted_unique(std::move(missing)))) {
+    cache_.put(order);
+    orders_[order->id].loaded = std::move(order);
+  }
+}
+
+Batch::Result Batch::run(const Command& command) {
+  if (!command.creates && contended_.contains(command.order_id)) return {true, Answer{}};
+  if (auto replayed = replay(command)) return {false, std::move(*replayed)};
+
+  rules::Target target;
+  OrderPtr before;
+  if (!command.creates) {
+    const auto it = orders_.find(command.order_id);
+    if (it == orders_.end()) return {false, errors::order_not_found(command.order_id_text)};
+    before = it->second.current();
+    target.order = &before->order;
+    if (!command.expected_etag.empty() && command.expected_etag != before->order.etag()) {
+      return {false, errors::etag_mismatch(before->order.etag())};
+    }
+  }
+  if (command.note_id) {
+    const auto it = notes_.find({command.order_id, *command.note_id});
+    if (it != notes_.end() && it->second.current) target.note = &*it->second.current;
+  }
+  for (const Claim& claim : command.claims) target.holders.push_back(claims_[claim].current);
+
+  judged_ = true;
+  auto change = command.rule(target, {now_, &command.actor, &settings_});
+  if (!change.ok()) return {false, change.status()};
+  if (change->after) return {false, apply(command, std::move(*change))};
+
+  Answer answer;
+  answer.imported_before = change->imported_before.has_value();
+  answer.order_id = change->imported_before.value_or(command.order_id);
+  answer.order = before;
+  if (before != nullptr) answer.etag = before->order.etag();
+  answer.note = note_of(command.order_id, change->outcome.note_id());
+  answer.outcome = std::move(change->outcome);
+  return {false, std::move(answer)};
+}
+
+std::optional<absl::StatusOr<Answer>> Batch::replay(const Command& command) {
+  if (!command.request) return std::nullopt;
+  const auto it = requests_.find(*command.request);
+  if (it == requests_.end()) return std::nullopt;
+  const RequestRecord& record = it->second;
+  if (record.body_hash != command.body_hash) return errors::request_id_reused(command.request_id);
+
+  Answer answer;
+  answer.order = orders_[record.order_id].current();
+  answer.order_id = record.order_id;
+  answer.etag = std::to_string(record.version);
+  answer.outcome = record.outcome;
+  answer.note = note_of(record.order_id, record.outcome.note_id());
+  answer.changed = true;
+  answer.replayed = true;
+  return answer;
+}
+
+Answer Batch::apply(const Command& command, rules::Change change) {
+  OrderDraft& draft = orders_[command.order_id];
+  const OrderPtr before = draft.current();
+
+  auto after = std::make_shared<StoredOrder>();
+  after->id = command.order_id;
+  after->version = before == nullptr ? 1 : before->version + 1;
+  after->order = std::move(*change.after);
+  after->order.set_etag(std::to_string(after->version));
+  set_time(*after->order.mutable_update_time(), now_);
+
+  move_claims(after->id, before == nullptr ? nullptr : &before->order, after->order,
+              change.import_digest);
+  write_notes(after->id, change);
+  write_events(command, *after, change);
+  feed_.push_back({after->id, after->version});
+  if (command.request) {
+    RequestRecord record{*command.request, command.body_hash, after->id, after->version,
+                         change.outcome};
+    changes_.requests.push_back(record);
+    requests_.emplace(record.key, std::move(record));
+  }
+  draft.customer_changed |= change.customer_changed;
+  draft.labels_changed |= change.labels_changed;
+  draft.changed = after;
+
+  Answer answer;
+  answer.order = after;
+  answer.order_id = after->id;
+  answer.etag = after->order.etag();
+  answer.note = note_of(after->id, change.outcome.note_id());
+  answer.outcome = std::move(change.outcome);
+  answer.changed = true;
+  return answer;
+}
+
+void Batch::write_notes(const Uuid& order_id, rules::Change& change) {
+  const auto draft = [&](const std::string& note_id) -> Draft<pb::Note>& {
+    auto& found = notes_[{order_id, Uuid::parse(note_id).value()}];
+    found.touched = true;
+    return found;
+  };
+  for (const pb::Note& note : change.notes_created) draft(note.note_id()).current = note;
+  if (change.note_updated) draft(change.note_updated->note_id()).current = *change.note_updated;
+  if (change.note_deleted) draft(*change.note_deleted).current.reset();
+}
+
+void Batch::write_events(const Command& command, const StoredOrder& order, rules::Change& change) {
+  int index = 0;
+  for (pb::OrderEvent& event : change.events) {
+    event.set_order_id(order.order.order_id());
+    event.set_etag(order.order.etag());
+    event.set_actor(command.actor);
+    event.set_request_id(command.request_id);
+    set_time(*event.mutable_event_time(), now_);
+    changes_.events.push_back({order.id, order.version, index++, std::move(event)});
+  }
+}
+
+void Batch::move_claims(const Uuid& order_id, const pb::Order* before, const pb::Order& after,
+                        const std::string& import_digest) {
+  const std::vector<Claim> had = before == nullptr ? std::vector<Claim>{} : claims_of(*before);
+  const std::vector<Claim> has = claims_of(after);
+  for (const Claim& claim : had) {
+    if (std::binary_search(has.begin(), has.end(), claim)) continue;
+    Draft<ClaimHolder>& draft = claims_[claim];
+    if (!draft.touched) draft.stored = ClaimHolder{order_id, {}};  // its order is locked
+    draft.touched = true;
+    draft.current.reset();
+  }
+  for (const Claim& claim : has) {
+    if (std::binary_search(had.begin(), had.end(), claim)) continue;
+    Draft<ClaimHolder>& draft = claims_[claim];
+    draft.touched = true;
+    draft.current = ClaimHolder{
+        order_id, claim.kind == ClaimKind::kOrderNumber ? import_digest : std::string()};
+  }
+}
+
+std::optional<pb::Note> Batch::note_of(const Uuid& order_id, const std::string& note_id) const {
+  const auto id = Uuid::parse(note_id);
+  if (!id) return std::nullopt;
+  const auto it = notes_.find({order_id, *id});
+  return it == notes_.end() ? std::nullopt : it->second.current;
+}
+
+void Batch::collect_changes() {
+  for (const auto& [id, draft] : orders_) {
+    if (!draft.changed) continue;
+    (draft.loaded == nullptr ? changes_.created : changes_.updated).push_back(draft.changed.get());
+    if (draft.loaded == nullptr) continue;
+    if (draft.customer_changed) changes_.customer_updated.push_back(draft.changed.get());
+    if (draft.labels_changed) changes_.labels_updated.push_back(draft.changed.get());
+  }
+  const auto by_id = [](const StoredOrder* a, const StoredOrder* b) { return a->id < b->id; };
+  for (auto* orders : {&changes_.created, &changes_.updated, &changes_.customer_updated,
+                       &changes_.labels_updated}) {
+    std::sort(orders->begin(), orders->end(), by_id);
+  }
+
+  for (auto& [key, draft] : notes_) {
+    if (!draft.touched) continue;
+    if (draft.current) {
+      auto& rows = draft.stored ? changes_.notes_updated : changes_.notes_created;
+      rows.push_back({key.order_id, *draft.current});
+    } else if (draft.stored) {
+      changes_.notes_deleted.push_back(key);
+    }
+  }
+  for (auto& [claim, draft] : claims_) {
+    if (!draft.touched) continue;
+    const bool moved = draft.stored.has_value() != draft.current.has_value() ||
+                       (draft.stored && draft.stored->order_id != draft.current->order_id);
+    if (!moved) continue;
+    if (draft.stored) changes_.claims_released.push_back(claim);
+    if (draft.current) changes_.claims_taken.emplace(claim, *draft.current);
+  }
+}
+
+bool Batch::save_and_commit() {
+  tx_.save(changes_);
+  const auto positions =
+      tx_.take_positions(static_cast<int>(feed_.size()), settings_.version, now_);
+  if (!positions) return false;
+  if (positions->time != now_) {
+    std::vector<Uuid> ids;
+    for (auto& [id, draft] : orders_) {
+      if (!draft.changed) continue;
+      ids.push_back(id);
+      set_time(*draft.changed->order.mutable_update_time(), positions->time);
+    }
+    std::sort(ids.begin(), ids.end());
+    tx_.restamp(ids, positions->time);
+  }
+  tx_.append_feed(positions->first, feed_);
+  tx_.commit();
+  return true;
+}
+
+std::vector<OrderPtr> Batch::changed_orders() const {
+  std::vector<OrderPtr> orders;
+  for (const auto& [id, draft] : orders_) {
+    if (draft.changed) orders.push_back(draft.changed);
+  }
+  return orders;
+}
+
+}  // namespace orderd::engine

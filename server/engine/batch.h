@@ -1,0 +1,97 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/engine/command.h"
+#include "server/engine/order_cache.h"
+#include "storage/storage.h"
+
+namespace orderd::engine {
+
+/// One try to execute a batch of commands in one transaction: lock and load, run each rule in queue
+/// order (a later command sees what an earlier one did), save what differs, commit. It changes
+/// nothing outside the database, so after a storage::Error the commands can be tried again.
+class Batch {
+ public:
+  struct Result {
+    /// Somebody else holds the command's order; only with LockMode::kSkipLocked.
+    bool contended = false;
+    absl::StatusOr<Answer> answer;
+  };
+  enum class Outcome {
+    kCommitted,
+    /// Nothing was to be written.
+    kNothing,
+    /// The settings are not those that the batch was judged by: reload them and try again.
+    kSettingsChanged,
+  };
+
+  /// Identifies the batch for storage::Storage::settle_commit.
+  const Uuid& key() const { return changes_.batch_key; }
+
+  Batch(storage::WriteTransaction& tx, OrderCache& cache, const Settings& settings, Micros now,
+        std::span<const Command* const> commands);
+
+  /// Throws storage::Error. With kCommitUnknown `results` are valid if the batch proves committed.
+  Outcome execute(storage::LockMode mode);
+
+  /// One per command; valid after `execute`.
+  std::vector<Result>& results() { return results_; }
+  /// The orders that were changed, as they are now; valid after `execute`.
+  std::vector<OrderPtr> changed_orders() const;
+
+ private:
+  /// A thing in the database and what the batch makes of it.
+  template <typename T>
+  struct Draft {
+    std::optional<T> stored;
+    std::optional<T> current;
+    bool touched = false;
+  };
+  struct OrderDraft {
+    std::shared_ptr<StoredOrder> changed;  // null: as loaded
+    OrderPtr loaded;                       // null: created by this batch
+    bool customer_changed = false;
+    bool labels_changed = false;
+
+    OrderPtr current() const { return changed ? OrderPtr(changed) : loaded; }
+  };
+
+  void lock_and_load(storage::LockMode mode);
+  void load_orders(std::vector<storage::OrderVersion> locked);
+  Result run(const Command& command);
+  std::optional<absl::StatusOr<Answer>> replay(const Command& command);
+  Answer apply(const Command& command, rules::Change change);
+  void write_notes(const Uuid& order_id, rules::Change& change);
+  void write_events(const Command& command, const StoredOrder& order, rules::Change& change);
+  void move_claims(const Uuid& order_id, const pb::Order* before, const pb::Order& after,
+                   const std::string& import_digest);
+  std::optional<pb::Note> note_of(const Uuid& order_id, const std::string& note_id) const;
+  void collect_changes();
+  bool save_and_commit();
+
+  storage::WriteTransaction& tx_;
+  OrderCache& cache_;
+  const Settings& settings_;
+  const Micros now_;
+  const std::span<const Command* const> commands_;
+
+  std::unordered_map<Uuid, OrderDraft> orders_;
+  std::set<Uuid> contended_;
+  std::map<storage::NoteKey, Draft<pb::Note>> notes_;
+  std::map<Claim, Draft<ClaimHolder>> claims_;
+  std::map<RequestKey, RequestRecord> requests_;
+  storage::ChangeSet changes_;
+  std::vector<storage::FeedRow> feed_;
+  std::vector<Result> results_;
+  bool judged_ = false;  // a rule was asked
+};
+
+}  // namespace orderd::engine

@@ -1,0 +1,268 @@
+#include "server/engine/reader.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "server/orders/errors.h"
+
+namespace orderd::engine {
+namespace {
+
+using storage::Clock;
+using Kind = storage::Error::Kind;
+
+constexpr std::chrono::milliseconds kRetryDelay{200};
+constexpr std::chrono::seconds kSessionWait{2};
+constexpr int kMaxAttempts = 3;
+
+absl::Status to_status(const storage::Error& error) {
+  if (error.kind() == Kind::kUnavailable) return errors::database_unavailable(kRetryDelay);
+  if (error.kind() == Kind::kConflict || error.kind() == Kind::kLockWait) {
+    return errors::overloaded(kRetryDelay);
+  }
+  spdlog::error("a read failed: {}", error.what());
+  return errors::internal();
+}
+
+}  // namespace
+
+class Reader::Impl {
+ public:
+  struct Get {
+    std::vector<Uuid> ids;
+    std::function<bool()> abandoned;
+    std::function<void(absl::StatusOr<Orders>)> done;
+  };
+  struct Job {
+    std::function<bool()> abandoned;
+    std::function<void(storage::ReadTransaction&)> work;
+    std::function<void(absl::Status)> failed;
+  };
+
+  Impl(storage::Storage& storage, OrderCache& cache, const ReaderLimits& limits)
+      : storage_(storage), cache_(cache), limits_(limits) {
+    for (int i = 0; i < std::max(1, limits.threads); ++i) {
+      threads_.emplace_back([this] { serve(); });
+    }
+  }
+
+  template <typename Read>
+  bool enqueue(std::deque<Read>& queue, Read& read, absl::Status& refusal);
+  void stop();
+  void serve();
+  void get_all(std::vector<Get> batch);
+  void run_job(Job job);
+  /// Runs `read` with a session, again if the database says so.
+  template <typename Work>
+  absl::Status with_session(Work work);
+
+  std::unordered_map<Uuid, OrderPtr> find(storage::ReadTransaction& reads,
+                                          const std::vector<Uuid>& ids);
+
+  storage::Storage& storage_;
+  OrderCache& cache_;
+  const ReaderLimits limits_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  std::deque<Get> gets_;
+  std::deque<Job> jobs_;
+  bool jobs_turn_ = false;
+  bool stopping_ = false;
+
+  std::vector<std::thread> threads_;
+};
+
+template <typename Read>
+bool Reader::Impl::enqueue(std::deque<Read>& queue, Read& read, absl::Status& refusal) {
+  std::lock_guard lock(mutex_);
+  if (stopping_) {
+    refusal = errors::shutting_down();
+  } else if (gets_.size() + jobs_.size() >= limits_.queue) {
+    refusal = errors::overloaded(kRetryDelay);
+  } else {
+    queue.push_back(std::move(read));
+    wake_.notify_one();
+    return true;
+  }
+  return false;
+}
+
+void Reader::Impl::serve() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return stopping_ || !gets_.empty() || !jobs_.empty(); });
+    if (gets_.empty() && jobs_.empty()) return;
+    // Turn by turn, so that neither kind starves the other.
+    if (!jobs_.empty() && (jobs_turn_ || gets_.empty())) {
+      jobs_turn_ = false;
+      Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      run_job(std::move(job));
+    } else {
+      jobs_turn_ = true;
+      std::vector<Get> batch;
+      std::size_t orders = 0;
+      while (!gets_.empty()) {
+        orders += gets_.front().ids.size();
+        if (!batch.empty() && orders > static_cast<std::size_t>(limits_.batch_orders)) break;
+        batch.push_back(std::move(gets_.front()));
+        gets_.pop_front();
+      }
+      lock.unlock();
+      get_all(std::move(batch));
+    }
+    lock.lock();
+  }
+}
+
+template <typename Work>
+absl::Status Reader::Impl::with_session(Work work) {
+  for (int attempt = 1;; ++attempt) {
+    try {
+      const auto session = storage_.begin_read(Clock::now() + kSessionWait);
+      work(*session);
+      return absl::OkStatus();
+    } catch (const storage::Error& error) {
+      if (attempt == kMaxAttempts || error.kind() == Kind::kInternal) return to_status(error);
+    } catch (const std::exception& error) {
+      spdlog::error("a read failed: {}", error.what());
+      return errors::internal();
+    }
+  }
+}
+
+void Reader::Impl::run_job(Job job) {
+  if (job.abandoned && job.abandoned()) return job.failed(errors::cancelled());
+  const absl::Status status = with_session(job.work);
+  if (!status.ok()) job.failed(status);
+}
+
+void Reader::Impl::get_all(std::vector<Get> batch) {
+  std::vector<Uuid> ids;
+  for (Get& get : batch) {
+    if (get.abandoned && get.abandoned()) {
+      get.done(errors::cancelled());
+      get.done = nullptr;
+    } else {
+      ids.insert(ids.end(), get.ids.begin(), get.ids.end());
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  if (ids.empty()) return;
+
+  std::unordered_map<Uuid, OrderPtr> found;
+  const absl::Status status =
+      with_session([&](storage::ReadTransaction& reads) { found = find(reads, ids); });
+  for (Get& get : batch) {
+    if (!get.done) continue;
+    if (!status.ok()) {
+      get.done(status);
+      continue;
+    }
+    Orders orders;
+    orders.reserve(get.ids.size());
+    for (const Uuid& id : get.ids) {
+      const auto it = found.find(id);
+      orders.push_back(it == found.end() ? nullptr : it->second);
+    }
+    get.done(std::move(orders));
+  }
+}
+
+std::unordered_map<Uuid, OrderPtr> Reader::Impl::find(storage::ReadTransaction& reads,
+                                                      const std::vector<Uuid>& ids) {
+  std::unordered_map<Uuid, OrderPtr> found;
+  const auto look_up = [&] {
+    bool all = true;
+    found.clear();
+    for (const storage::OrderVersion& order : reads.versions(ids)) {
+      OrderPtr cached = cache_.find(order.id, order.version);
+      all = all && cached != nullptr;
+      found.emplace(order.id, std::move(cached));
+    }
+    return all;
+  };
+  // One statement sees one moment, so if the cache has all, no transaction is needed. Otherwise the
+  // versions are read again, in the moment in which the rest is loaded.
+  if (look_up()) return found;
+  reads.snapshot();
+  if (look_up()) return found;
+
+  std::vector<Uuid> stale;
+  for (const auto& [id, order] : found) {
+    if (order == nullptr) stale.push_back(id);
+  }
+  std::sort(stale.begin(), stale.end());
+  for (OrderPtr& order : reads.load_orders(stale)) {
+    cache_.put(order);
+    found[order->id] = std::move(order);
+  }
+  return found;
+}
+
+void Reader::Impl::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+Reader::Reader(storage::Storage& storage, OrderCache& cache, const ReaderLimits& limits)
+    : impl_(std::make_unique<Impl>(storage, cache, limits)) {}
+
+Reader::~Reader() { stop(); }
+
+void Reader::get(std::vector<Uuid> ids, std::function<bool()> abandoned,
+                 std::function<void(absl::StatusOr<Orders>)> done) {
+  Impl::Get get{std::move(ids), std::move(abandoned), std::move(done)};
+  absl::Status refusal;
+  if (!impl_->enqueue(impl_->gets_, get, refusal)) get.done(std::move(refusal));
+}
+
+void Reader::run(std::function<bool()> abandoned,
+                 std::function<void(storage::ReadTransaction&)> job,
+                 std::function<void(absl::Status)> failed) {
+  Impl::Job work{std::move(abandoned), std::move(job), std::move(failed)};
+  absl::Status refusal;
+  if (!impl_->enqueue(impl_->jobs_, work, refusal)) work.failed(std::move(refusal));
+}
+
+Reader::Orders Reader::load(storage::Reads& reads,
+                            std::span<const storage::OrderVersion> versions) {
+  Orders orders;
+  orders.reserve(versions.size());
+  std::vector<Uuid> missing;
+  for (const storage::OrderVersion& order : versions) {
+    orders.push_back(impl_->cache_.find(order.id, order.version));
+    if (orders.back() == nullptr) missing.push_back(order.id);
+  }
+  if (missing.empty()) return orders;
+  std::sort(missing.begin(), missing.end());
+  std::unordered_map<Uuid, OrderPtr> loaded;
+  for (OrderPtr& order : reads.load_orders(missing)) {
+    impl_->cache_.put(order);
+    loaded.emplace(order->id, std::move(order));
+  }
+  for (std::size_t i = 0; i < orders.size(); ++i) {
+    if (orders[i] == nullptr) orders[i] = loaded[versions[i].id];
+  }
+  return orders;
+}
+
+void Reader::stop() { impl_->stop(); }
+
+}  // namespace orderd::engine
