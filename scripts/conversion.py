@@ -1,0 +1,43 @@
+"""What the converters of foreign data share: CSV to JSON lines of orders.v1.ImportOrdersRequest."""
+
+import csv
+import datetime
+import gzip
+import json
+import sys
+from decimal import Decimal
+
+
+def read_csv(path):
+    """The lines of a CSV file, packed or not, as dictionaries of strings."""
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def minor_units(decimal_text):
+    """An amount of a currency with two decimals in its minor unit, exactly.
+
+    An amount that has no such form (0.001 is a tenth of a penny) stays as exact as it was, a
+    fraction of the minor unit: the import refuses the order and names the field.
+    """
+    minor = Decimal(decimal_text).scaleb(2)
+    return int(minor) if minor == minor.to_integral_value() else float(minor)
+
+
+def money(currency_code, amount_minor):
+    return {"currencyCode": currency_code, "amountMinor": amount_minor}
+
+
+def utc(text):
+    """The data's local time without a zone ("2017-07-09 21:57:05"), taken as UTC."""
+    return datetime.datetime.fromisoformat(text).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def without_empty(fields):
+    return {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
+
+
+def write_line(request):
+    json.dump(request, sys.stdout, ensure_ascii=False, separators=(",", ":"))
+    sys.stdout.write("\n")
