@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -21,15 +22,24 @@
 namespace orderd::errors {
 
 /// All that is wrong with a request, collected before it is refused.
+///
+/// An error travels in HTTP/2 trailers, of which clients accept 8 KiB by default; so BadRequest has
+/// the first violations that fit into kMaxBytes, and the metadata `violation_count` counts all.
 class Violations {
  public:
+  static constexpr std::size_t kMaxBytes = 4000;
+
   void add(std::string field, std::string description);
-  bool empty() const { return bad_request_.field_violations_size() == 0; }
+  bool empty() const { return count_ == 0; }
   /// OK if empty, else INVALID_ARGUMENT `INVALID_REQUEST` with BadRequest.
   absl::Status status() const;
+  /// The error, with these violations as its BadRequest.
+  absl::Status attach_to(absl::Status status) const;
 
  private:
   google::rpc::BadRequest bad_request_;
+  std::size_t count_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 // INVALID_ARGUMENT
@@ -59,7 +69,6 @@ absl::Status state_final(std::string_view state_id);
 absl::Status cancel_required(std::string_view state_id, std::int64_t open_payments);
 absl::Status cancellation_completed();
 absl::Status cancellation_in_progress();
-absl::Status address_change_needs_reason();
 
 // FAILED_PRECONDITION, settings
 absl::Status state_in_use(std::string_view state_id, std::int64_t order_count);
