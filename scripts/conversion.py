@@ -26,7 +26,7 @@ def minor_units(decimal_text):
 
 
 def money(currency_code, amount_minor):
-    return {"currencyCode": currency_code, "amountMinor": amount_minor}
+    return {"currency_code": currency_code, "amount_minor": amount_minor}
 
 
 def utc(text):
