@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "orders/v1/order_service.pb.h"
+#include "server/orders/errors.h"
 #include "server/orders/rule.h"
 
 namespace orderd::rules {
@@ -14,6 +15,12 @@ absl::Status validate(const pb::CreateOrderRequest& request);
 /// Adds what is wrong with an order as the caller gives it; `field` prefixes the names of fields.
 void check_new_order(const pb::NewOrder& order, const std::string& field,
                      errors::Violations& violations);
+
+/// The currency of the first amount whose currency ISO 4217 lists; empty if there is none.
+std::string order_currency(const pb::NewOrder& order);
+
+/// The state in which new orders start; null if none is configured.
+const pb::OrderState* initial_state(const Settings& settings);
 
 /// A valid NewOrder as an order: trimmed, items numbered, totals computed. Without id, state and
 /// times of the server.

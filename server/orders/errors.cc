@@ -316,10 +316,11 @@ absl::Status state_referenced(std::string_view state_id,
   }
   return failed_precondition(
       "STATE_REFERENCED",
-      fmt::format("The state \"{}\" is in the enterable_from of {} other state(s), \"{}\" among them. "
-                  "Take it out there first.",
-                  shown(state_id), referenced_by.size(),
-                  referenced_by.empty() ? "" : shown(referenced_by.front())),
+      fmt::format(
+          "The state \"{}\" is in the enterable_from of {} other state(s), \"{}\" among them. "
+          "Take it out there first.",
+          shown(state_id), referenced_by.size(),
+          referenced_by.empty() ? "" : shown(referenced_by.front())),
       state_subject(state_id),
       {{"state_id", state_id},
        {"referenced_by", names},

@@ -1,0 +1,277 @@
+#include "server/orders/import.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "server/orders/create.h"
+#include "server/orders/fields.h"
+#include "server/orders/money.h"
+#include "server/orders/text.h"
+
+namespace orderd::rules {
+namespace {
+
+constexpr int kMaxNotes = 1000;
+constexpr int kMaxPayments = 100;
+constexpr std::string_view kAccount = "external";
+
+/// The order's currency, or if it has no amount that of the payments.
+std::string import_currency(const pb::ImportOrdersRequest& request) {
+  std::string currency = order_currency(request.order());
+  for (auto it = request.payments().begin(); currency.empty() && it != request.payments().end();
+       ++it) {
+    for (const auto* money : {&it->authorized(), &it->captured(), &it->refunded(), &it->voided()}) {
+      if (currency.empty() && currency_exponent(money->currency_code())) {
+        currency = money->currency_code();
+      }
+    }
+  }
+  return currency;
+}
+
+std::int64_t authorized_amount(const pb::ImportedPayment& payment) {
+  return payment.has_authorized()
+             ? payment.authorized().amount_minor()
+             : payment.captured().amount_minor() + payment.voided().amount_minor();
+}
+
+void check_payment(const pb::ImportedPayment& payment, const std::string& field, MoneyCheck& check,
+                   errors::Violations& violations) {
+  if (payment.gateway_account() != kAccount) {
+    violations.add(field + ".gateway_account", "must be \"external\"");
+  }
+  check_number(payment.gateway_reference(), 1, 255, field + ".gateway_reference", violations);
+  check_text(payment.description(), 0, 255, field + ".description", violations);
+
+  auto amount = [&](bool given, const pb::Money& money, const char* name) {
+    return given ? check.amount(money, field + name) : std::optional<std::int64_t>(0);
+  };
+  const auto authorized = amount(payment.has_authorized(), payment.authorized(), ".authorized");
+  const auto captured = amount(payment.has_captured(), payment.captured(), ".captured");
+  const auto refunded = amount(payment.has_refunded(), payment.refunded(), ".refunded");
+  const auto voided = amount(payment.has_voided(), payment.voided(), ".voided");
+  if (captured && refunded && *refunded > *captured) {
+    violations.add(field + ".refunded.amount_minor",
+                   fmt::format("must be at most {} (captured)", *captured));
+  }
+  if (captured && voided && authorized) {
+    const auto used = add(*captured, *voided);
+    if (!used) {
+      violations.add(field + ".voided.amount_minor",
+                     "captured + voided: the amount does not fit into 64 bits");
+    } else if (payment.has_authorized() && *used > *authorized) {
+      violations.add(field + ".authorized.amount_minor",
+                     fmt::format("must be at least {} (captured + voided)", *used));
+    }
+  }
+}
+
+void check_payments(const pb::ImportOrdersRequest& request, errors::Violations& violations) {
+  if (request.payments_size() > kMaxPayments) {
+    violations.add("payments", fmt::format("must be at most {} payments, not {}", kMaxPayments,
+                                           request.payments_size()));
+    return;
+  }
+  MoneyCheck check(import_currency(request), violations);
+  std::unordered_map<std::string_view, int> references;
+  for (int i = 0; i < request.payments_size(); ++i) {
+    const auto& payment = request.payments(i);
+    const std::string field = fmt::format("payments[{}]", i);
+    check_payment(payment, field, check, violations);
+    const auto [first, is_new] = references.emplace(trimmed(payment.gateway_reference()), i);
+    if (!is_new) {
+      violations.add(field + ".gateway_reference",
+                     fmt::format("must differ from that of payments[{}]", first->second));
+    }
+  }
+}
+
+void check_notes(const pb::ImportOrdersRequest& request, errors::Violations& violations) {
+  if (request.notes_size() > kMaxNotes) {
+    violations.add(
+        "notes", fmt::format("must be at most {} notes, not {}", kMaxNotes, request.notes_size()));
+    return;
+  }
+  for (int i = 0; i < request.notes_size(); ++i) {
+    const auto& note = request.notes(i);
+    const std::string field = fmt::format("notes[{}].", i);
+    check_text(note.author(), 0, 255, field + "author", violations);
+    check_note(note.body(), note.visibility(), field, violations);
+    if (note.has_create_time()) check_time(note.create_time(), field + "create_time", violations);
+  }
+}
+
+pb::PaymentStatus payment_status(std::int64_t authorized, std::int64_t captured,
+                                 std::int64_t refunded, std::int64_t voided) {
+  if (captured > 0 && refunded == captured) return pb::PAYMENT_STATUS_REFUNDED;
+  // A record of nothing at all is a payment of 0 that has been made.
+  if (captured == authorized) return pb::PAYMENT_STATUS_CAPTURED;
+  if (captured > 0) return pb::PAYMENT_STATUS_PARTLY_CAPTURED;
+  if (voided == authorized) return pb::PAYMENT_STATUS_VOIDED;
+  return pb::PAYMENT_STATUS_AUTHORIZED;
+}
+
+pb::Payment build_payment(const pb::ImportedPayment& imported, std::string_view currency,
+                          const Uuid& id) {
+  const std::int64_t authorized = authorized_amount(imported);
+  const std::int64_t captured = imported.captured().amount_minor();
+  const std::int64_t refunded = imported.refunded().amount_minor();
+  const std::int64_t voided = imported.voided().amount_minor();
+
+  pb::Payment payment;
+  payment.set_payment_id(id.to_string());
+  payment.set_gateway_account(imported.gateway_account());
+  payment.set_gateway_reference(std::string(trimmed(imported.gateway_reference())));
+  payment.set_status(payment_status(authorized, captured, refunded, voided));
+  payment.set_description(imported.description());
+  if (currency.empty()) return payment;
+  *payment.mutable_authorized() = make_money(currency, authorized);
+  *payment.mutable_captured() = make_money(currency, captured);
+  *payment.mutable_refunded() = make_money(currency, refunded);
+  *payment.mutable_voided() = make_money(currency, voided);
+  *payment.mutable_capturable() = make_money(currency, authorized - captured - voided);
+  *payment.mutable_refundable() = make_money(currency, captured - refunded);
+  return payment;
+}
+
+/// The notes, oldest first, so that their ids sort like their times.
+std::vector<pb::Note> build_notes(const pb::ImportOrdersRequest& request, std::span<const Uuid> ids,
+                                  const Context& context) {
+  std::vector<pb::Note> notes;
+  for (const auto& imported : request.notes()) {
+    auto& note = notes.emplace_back();
+    note.set_author(imported.author().empty() ? *context.actor : imported.author());
+    note.set_body(imported.body());
+    note.set_visibility(imported.visibility() == pb::NOTE_VISIBILITY_UNSPECIFIED
+                            ? pb::NOTE_VISIBILITY_INTERNAL
+                            : imported.visibility());
+    *note.mutable_create_time() =
+        to_timestamp(imported.has_create_time() ? to_micros(imported.create_time()) : context.now);
+    *note.mutable_update_time() = note.create_time();
+  }
+  std::stable_sort(notes.begin(), notes.end(), [](const pb::Note& a, const pb::Note& b) {
+    return to_micros(a.create_time()) < to_micros(b.create_time());
+  });
+  for (std::size_t i = 0; i < notes.size(); ++i) notes[i].set_note_id(ids[i].to_string());
+  return notes;
+}
+
+/// All refusals of one import: the first as the error, all of them as its violations.
+class Refusals {
+ public:
+  void add(const std::string& field, absl::Status error) {
+    violations_.add(field,
+                    fmt::format("{}: {}", errors::reason(error), std::string(error.message())));
+    if (first_.ok()) first_ = std::move(error);
+  }
+  bool empty() const { return first_.ok(); }
+  absl::Status status() const { return violations_.attach_to(first_); }
+
+ private:
+  absl::Status first_;
+  errors::Violations violations_;
+};
+
+}  // namespace
+
+absl::Status validate(const pb::ImportOrdersRequest& request) {
+  errors::Violations violations;
+  check_new_order(request.order(), "order", violations);
+  if (trimmed(request.order().order_number()).empty()) {
+    violations.add("order.order_number", "must not be empty");
+  }
+  check_text(request.state_id(), 0, 64, "state_id", violations);
+  check_number(request.invoice_number(), 0, 64, "invoice_number", violations);
+  check_notes(request, violations);
+  check_payments(request, violations);
+  return violations.status();
+}
+
+std::vector<Claim> import_claims(const pb::ImportOrdersRequest& request) {
+  std::vector<Claim> claims;
+  claims.push_back({ClaimKind::kOrderNumber, std::string(trimmed(request.order().order_number()))});
+  const auto invoice = trimmed(request.invoice_number());
+  if (!invoice.empty()) claims.push_back({ClaimKind::kInvoiceNumber, std::string(invoice)});
+  for (const auto& payment : request.payments()) {
+    claims.push_back(
+        {ClaimKind::kPaymentReference,
+         payment_claim(payment.gateway_account(), trimmed(payment.gateway_reference()))});
+  }
+  return claims;
+}
+
+std::size_t import_ids(const pb::ImportOrdersRequest& request) {
+  return 1 + static_cast<std::size_t>(request.notes_size()) +
+         static_cast<std::size_t>(request.payments_size());
+}
+
+Result import_order(const pb::ImportOrdersRequest& request, std::string_view digest,
+                    std::span<const Uuid> ids, const Target& target, const Context& context) {
+  const std::string number(trimmed(request.order().order_number()));
+  if (const auto& holder = target.holders[0]) {
+    if (holder->import_digest.empty()) {
+      return errors::order_number_in_use(number, holder->order_id.to_string());
+    }
+    if (holder->import_digest != digest) {
+      return errors::import_conflict(number, holder->order_id.to_string());
+    }
+    Change change;
+    change.imported_before = holder->order_id;
+    return change;
+  }
+
+  Refusals refusals;
+  const auto* state = request.state_id().empty() ? initial_state(*context.settings)
+                                                 : context.settings->live_state(request.state_id());
+  if (!state) refusals.add("state_id", errors::state_unknown(request.state_id()));
+  std::size_t claim = 1;
+  const std::string invoice(trimmed(request.invoice_number()));
+  if (!invoice.empty()) {
+    if (const auto& holder = target.holders[claim++]) {
+      refusals.add("invoice_number",
+                   errors::invoice_number_in_use(invoice, holder->order_id.to_string()));
+    }
+  }
+  for (int i = 0; i < request.payments_size(); ++i) {
+    if (const auto& holder = target.holders[claim++]) {
+      const auto& payment = request.payments(i);
+      refusals.add(fmt::format("payments[{}].gateway_reference", i),
+                   errors::payment_reference_in_use(payment.gateway_account(),
+                                                    trimmed(payment.gateway_reference()),
+                                                    holder->order_id.to_string()));
+    }
+  }
+  if (!refusals.empty()) return refusals.status();
+
+  Change change;
+  change.import_digest = std::string(digest);
+  auto& order = change.after.emplace(build_order(request.order()));
+  order.set_order_id(ids[0].to_string());
+  order.set_state_id(state->state_id());
+  order.set_invoice_number(invoice);
+  order.set_currency_code(import_currency(request));
+  const auto note_count = static_cast<std::size_t>(request.notes_size());
+  change.notes_created = build_notes(request, ids.subspan(1, note_count), context);
+  order.set_note_count(request.notes_size());
+  for (int i = 0; i < request.payments_size(); ++i) {
+    *order.add_payments() = build_payment(request.payments(i), order.currency_code(),
+                                          ids[1 + note_count + static_cast<std::size_t>(i)]);
+  }
+  if (state->category() == pb::STATE_CATEGORY_CANCELED) {
+    // When that was is not known, so there is no complete_time.
+    order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_COMPLETED);
+  }
+  *order.mutable_create_time() = to_timestamp(context.now);
+  *order.mutable_update_time() = to_timestamp(context.now);
+  if (!order.has_order_time()) *order.mutable_order_time() = order.create_time();
+
+  auto& event = *change.events.emplace_back().mutable_order_imported();
+  *event.mutable_order() = order;
+  event.mutable_notes()->Add(change.notes_created.begin(), change.notes_created.end());
+  return change;
+}
+
+}  // namespace orderd::rules
