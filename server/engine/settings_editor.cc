@@ -1,0 +1,269 @@
+#include "server/engine/settings_editor.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "server/orders/errors.h"
+
+namespace orderd::engine {
+namespace {
+
+using ErrorKind = storage::Error::Kind;
+using std::chrono::milliseconds;
+
+constexpr int kMaxWaiting = 64;
+constexpr int kMaxAttempts = 12;
+constexpr int kStrandedIds = 100;
+constexpr milliseconds kRetryDelay{200};
+constexpr std::chrono::seconds kSessionWait{5};
+
+Micros wall_clock() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+storage::Clock::time_point session_deadline() { return storage::Clock::now() + kSessionWait; }
+
+std::string etag_of(const Settings& settings) { return std::to_string(settings.version); }
+
+}  // namespace
+
+class SettingsEditor::Impl {
+ public:
+  Impl(storage::Storage& storage, SettingsCache& cache) : storage_(storage), cache_(cache) {}
+
+  void submit(SettingsEdit edit, Done done) {
+    absl::Status refusal;
+    {
+      std::lock_guard lock(mutex_);
+      if (stopping_) {
+        refusal = errors::shutting_down();
+      } else if (waiting_ == kMaxWaiting) {
+        refusal = errors::overloaded(kRetryDelay);
+      } else {
+        ++waiting_;
+      }
+    }
+    if (!refusal.ok()) return done(refusal);
+    boost::asio::post(worker_, [this, edit = std::move(edit), done = std::move(done)] {
+      auto answer = execute(edit);
+      {
+        std::lock_guard lock(mutex_);
+        --waiting_;
+      }
+      done(std::move(answer));
+    });
+  }
+
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    worker_.join();
+  }
+
+ private:
+  /// What an edit would do to the settings as they were read.
+  struct Plan {
+    Settings before;
+    Settings after;
+    rules::SettingsChange change;
+    std::vector<pb::StrandedOrders> stranded;
+  };
+
+  absl::StatusOr<SettingsAnswer> execute(const SettingsEdit& edit);
+  /// Nothing: to be run again.
+  std::optional<absl::StatusOr<SettingsAnswer>> attempt(const SettingsEdit& edit);
+  /// An answer, a refusal, or (in `plan`) what is to be written.
+  std::optional<absl::StatusOr<SettingsAnswer>> judge(const SettingsEdit& edit, Micros now,
+                                                      Plan& plan);
+  bool write(const SettingsEdit& edit, Micros now, const Plan& plan);
+  bool settle(const SettingsEdit& edit, const Uuid& batch_key);
+  bool stopping() {
+    std::lock_guard lock(mutex_);
+    return stopping_;
+  }
+
+  storage::Storage& storage_;
+  SettingsCache& cache_;
+  std::mutex mutex_;  // guards what follows
+  int waiting_ = 0;
+  bool stopping_ = false;
+  boost::asio::thread_pool worker_{1};
+};
+
+namespace {
+
+SettingsAnswer answer_of(const SettingsEdit& edit, const Settings& settings) {
+  SettingsAnswer answer;
+  if (const auto* state = settings.any_state(edit.state_id)) answer.state = *state;
+  answer.settings_etag = etag_of(settings);
+  return answer;
+}
+
+std::vector<pb::StrandedOrders> count_stranded(storage::ReadTransaction& tx, const Settings& before,
+                                               const Settings& after) {
+  std::vector<pb::StrandedOrders> all;
+  for (const std::string& state_id : rules::stranding_states(before, after)) {
+    pb::StrandedOrders stranded;
+    stranded.set_order_count(tx.count_orders(state_id));
+    if (stranded.order_count() == 0) continue;
+    stranded.set_state_id(state_id);
+    for (const Uuid& id : tx.orders_in_state(state_id, kStrandedIds)) {
+      stranded.add_order_ids(id.to_string());
+    }
+    all.push_back(std::move(stranded));
+  }
+  return all;
+}
+
+}  // namespace
+
+absl::StatusOr<SettingsAnswer> SettingsEditor::Impl::execute(const SettingsEdit& edit) {
+  absl::Status failure = errors::overloaded(kRetryDelay);
+  for (int i = 0; i < kMaxAttempts; ++i) {
+    if (edit.abandoned && edit.abandoned()) return errors::cancelled();
+    try {
+      if (auto answer = attempt(edit)) return *std::move(answer);
+      failure = errors::overloaded(kRetryDelay);
+    } catch (const storage::Error& error) {
+      switch (error.kind()) {
+        case ErrorKind::kConflict:
+        case ErrorKind::kLockWait:
+        case ErrorKind::kDuplicate:
+          failure = errors::overloaded(kRetryDelay);
+          break;
+        case ErrorKind::kUnavailable:
+          // The first time the session may only have been stale.
+          if (i > 0) return errors::database_unavailable(kRetryDelay);
+          break;
+        case ErrorKind::kCommitUnknown:
+          return errors::deadline_exceeded();
+        case ErrorKind::kSchema:
+        case ErrorKind::kInternal:
+          spdlog::error("a change of the settings failed: {}", error.what());
+          return errors::internal();
+      }
+    } catch (const std::exception& error) {
+      spdlog::error("a change of the settings failed: {}", error.what());
+      return errors::internal();
+    }
+  }
+  return failure;
+}
+
+std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::attempt(
+    const SettingsEdit& edit) {
+  const Micros now = wall_clock();
+  Plan plan;
+  if (auto answer = judge(edit, now, plan)) return answer;
+  if (!write(edit, now, plan)) return std::nullopt;
+  SettingsAnswer answer = answer_of(edit, plan.after);
+  answer.changed = true;
+  answer.stranded = std::move(plan.stranded);
+  cache_.put(std::move(plan.after));
+  return answer;
+}
+
+std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::judge(const SettingsEdit& edit,
+                                                                          Micros now, Plan& plan) {
+  const auto tx = storage_.begin_read(session_deadline());
+  plan.before = tx->load_settings();
+  if (edit.request) {
+    const auto records = tx->find_requests({&*edit.request, 1});
+    if (!records.empty()) {
+      if (records[0].body_hash != edit.body_hash) return errors::request_id_reused(edit.request_id);
+      SettingsAnswer answer = answer_of(edit, plan.before);
+      answer.settings_etag = std::to_string(records[0].version);
+      answer.changed = true;
+      answer.replayed = true;
+      return answer;
+    }
+  }
+  if (edit.must_exist && plan.before.any_state(edit.state_id) == nullptr) {
+    return errors::state_not_found(edit.state_id);
+  }
+  if (!edit.expected_etag.empty() && edit.expected_etag != etag_of(plan.before)) {
+    return errors::etag_mismatch(etag_of(plan.before));
+  }
+  auto change = edit.rule(plan.before, now);
+  if (!change.ok()) return change.status();
+  if (change->saved.empty()) return answer_of(edit, plan.before);
+  if (edit.deletes) {
+    const std::int64_t count = tx->count_orders(edit.state_id);
+    if (count > 0) return errors::state_in_use(edit.state_id, count);
+  }
+  plan.change = *std::move(change);
+  plan.after = rules::apply(plan.before, plan.change);
+  plan.after.version = plan.before.version + 1;
+  plan.stranded = count_stranded(*tx, plan.before, plan.after);
+  if (!edit.validate_only) return std::nullopt;
+  SettingsAnswer answer = answer_of(edit, plan.after);
+  answer.settings_etag = etag_of(plan.before);
+  answer.stranded = plan.stranded;
+  answer.changed = true;
+  return answer;
+}
+
+bool SettingsEditor::Impl::write(const SettingsEdit& edit, Micros now, const Plan& plan) {
+  const Uuid batch_key = Uuid::generate();
+  try {
+    const auto tx = storage_.begin_write(session_deadline());
+    // Unchanged settings also mean that no other server has executed this request meanwhile.
+    if (tx->lock_settings().version != plan.before.version) return false;
+    if (edit.deletes && tx->any_order_in(edit.state_id)) return false;
+    for (const pb::OrderState& state : plan.change.saved) tx->save_order_state(state);
+    tx->set_settings_version(plan.after.version);
+    std::vector<RequestRecord> records;
+    if (edit.request) {
+      RequestRecord record;
+      record.key = *edit.request;
+      record.body_hash = edit.body_hash;
+      record.version = plan.after.version;
+      record.outcome.set_state_id(edit.state_id);
+      records.push_back(std::move(record));
+    }
+    tx->save_requests(batch_key, now, records);
+    tx->commit();
+    return true;
+  } catch (const storage::Error& error) {
+    if (error.kind() != ErrorKind::kCommitUnknown) throw;
+  }
+  return settle(edit, batch_key);
+}
+
+bool SettingsEditor::Impl::settle(const SettingsEdit& edit, const Uuid& batch_key) {
+  while (true) {
+    try {
+      return storage_.settle_commit(batch_key, session_deadline());
+    } catch (const storage::Error& error) {
+      if (error.kind() != ErrorKind::kUnavailable || stopping() ||
+          (edit.abandoned && edit.abandoned())) {
+        throw storage::Error(ErrorKind::kCommitUnknown, error.what());
+      }
+      std::this_thread::sleep_for(kRetryDelay);
+    }
+  }
+}
+
+SettingsEditor::SettingsEditor(storage::Storage& storage, SettingsCache& cache)
+    : impl_(std::make_unique<Impl>(storage, cache)) {}
+
+SettingsEditor::~SettingsEditor() { stop(); }
+
+void SettingsEditor::submit(SettingsEdit edit, Done done) {
+  impl_->submit(std::move(edit), std::move(done));
+}
+
+void SettingsEditor::stop() { impl_->stop(); }
+
+}  // namespace orderd::engine

@@ -1,0 +1,254 @@
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "server/engine/request_hash.h"
+#include "server/orders/actions.h"
+#include "server/rpc/order_service.h"
+
+// The mutations of one order, and of a batch of them. The rule that a command carries refers to the
+// request, which stays until the call is answered.
+
+namespace orderd::rpc {
+namespace {
+
+using engine::Answer;
+using engine::Command;
+using rules::Target;
+
+/// An id of another form names no order, and neither does the nil id; so it takes the way of all
+/// commands, and a replay is still recognized before the order is missed.
+Uuid order_id_of(std::string_view text) { return Uuid::parse(text).value_or(Uuid{}); }
+
+std::optional<RequestKey> request_key(const std::string& actor, std::string_view method,
+                                      const std::string& request_id, int index = 0) {
+  const auto id = Uuid::parse(request_id);
+  if (!id) return std::nullopt;
+  return engine::request_key(actor, method, *id, index);
+}
+
+template <class Call>
+Command command_for(const Call& call) {
+  const auto& request = call.request();
+  Command command;
+  command.actor = call.actor();
+  command.request_id = request.request_id();
+  command.request = request_key(call.actor(), call.method(), request.request_id());
+  if (command.request) command.body_hash = engine::body_hash(request);
+  if constexpr (requires { request.order_id(); }) {
+    command.order_id = order_id_of(request.order_id());
+    command.order_id_text = request.order_id();
+    command.expected_etag = request.etag();
+  }
+  command.bytes += request.ByteSizeLong();
+  command.abandoned = call.abandoned();
+  return command;
+}
+
+template <class Response>
+void fill(Response& response, const Answer& answer, const Settings& settings) {
+  *response.mutable_order() = answer.order->order;
+  rules::add_available_actions(*response.mutable_order(), settings);
+  response.set_etag(answer.etag);
+  response.set_changed(answer.changed);
+  response.set_replayed(answer.replayed);
+  if constexpr (requires { response.mutable_note(); }) {
+    if (answer.note) {
+      *response.mutable_note() = *answer.note;
+    } else {
+      response.mutable_note()->set_note_id(answer.outcome.note_id());
+    }
+  }
+}
+
+template <class Call>
+void submit(Call* call, Backend& backend, Command command) {
+  command.done = [call, &backend](absl::StatusOr<Answer> answer) {
+    call->answer([&](auto& response) {
+      if (answer.ok()) fill(response, *answer, *backend.settings.get());
+      return answer.status();
+    });
+  };
+  backend.engine.submit(std::move(command));
+}
+
+/// The results of a batch, gathered from any thread.
+class StatusBatch {
+ public:
+  using Call = UnaryCall<pb::BatchUpdateOrderStatusRequest, pb::BatchUpdateOrderStatusResponse>;
+
+  explicit StatusBatch(Call* call)
+      : call_(call), answers_(static_cast<std::size_t>(call->request().updates_size())),
+        missing_(answers_.size()) {}
+
+  void set(std::size_t index, absl::StatusOr<Answer> answer) {
+    answers_[index] = std::move(answer);
+    if (missing_.fetch_sub(1) == 1) finish();
+  }
+
+ private:
+  void finish() {
+    // What befell all of them alike, and would not befall them again, is the call's own fate.
+    const auto transient = [](const auto& answer) {
+      return absl::IsResourceExhausted(answer.status()) || absl::IsUnavailable(answer.status()) ||
+             absl::IsCancelled(answer.status()) || absl::IsDeadlineExceeded(answer.status());
+    };
+    if (std::all_of(answers_.begin(), answers_.end(), transient)) {
+      return call_->finish(answers_.front().status());
+    }
+    call_->answer([this](pb::BatchUpdateOrderStatusResponse& response) {
+      for (std::size_t i = 0; i < answers_.size(); ++i) {
+        auto& result = *response.add_results();
+        result.set_order_id(call_->request().updates(static_cast<int>(i)).order_id());
+        *result.mutable_status() = errors::to_proto(answers_[i].status());
+        if (!answers_[i].ok()) continue;
+        result.set_etag(answers_[i]->etag);
+        result.set_changed(answers_[i]->changed);
+        result.set_replayed(answers_[i]->replayed);
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  Call* const call_;
+  std::vector<absl::StatusOr<Answer>> answers_;
+  std::atomic<std::size_t> missing_;
+};
+
+Micros wall_clock() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* OrderService::CreateOrder(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::CreateOrderRequest, pb::CreateOrderResponse>(
+      guard_, {"CreateOrder", Kind::kMutation}, context, in, out, [this](auto* call) {
+        const auto& request = call->request();
+        Command command = command_for(*call);
+        command.order_id = Uuid::generate();
+        command.creates = true;
+        command.cost += request.order().items_size() + static_cast<int>(request.order().labels_size());
+        const std::string number =
+            rules::order_number_of(request.order(), rules::generate_order_number(wall_clock()));
+        command.claims = {{ClaimKind::kOrderNumber, number}};
+        command.rule = [&request, id = command.order_id, number](const Target& target,
+                                                                 const rules::Context& rule_context) {
+          return rules::create_order(request, id, number, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::UpdateOrder(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::UpdateOrderRequest, pb::UpdateOrderResponse>(
+      guard_, {"UpdateOrder", Kind::kMutation}, context, in, out, [this](auto* call) {
+        Command command = command_for(*call);
+        command.rule = [&request = call->request()](const Target& target,
+                                                    const rules::Context& rule_context) {
+          return rules::update_order(request, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::UpdateOrderStatus(Context* context, const Bytes* in,
+                                                          Bytes* out) {
+  return run<pb::UpdateOrderStatusRequest, pb::UpdateOrderStatusResponse>(
+      guard_, {"UpdateOrderStatus", Kind::kMutation}, context, in, out, [this](auto* call) {
+        Command command = command_for(*call);
+        command.rule = [update = rules::status_update(call->request())](
+                           const Target& target, const rules::Context& rule_context) {
+          return rules::update_status(update, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::BatchUpdateOrderStatus(Context* context, const Bytes* in,
+                                                               Bytes* out) {
+  return run<pb::BatchUpdateOrderStatusRequest, pb::BatchUpdateOrderStatusResponse>(
+      guard_, {"BatchUpdateOrderStatus", Kind::kMutation}, context, in, out, [this](auto* call) {
+        const auto& request = call->request();
+        const auto results = std::make_shared<StatusBatch>(call);
+        std::vector<Command> commands;
+        for (int i = 0; i < request.updates_size(); ++i) {
+          const pb::OrderStatusUpdate& update = request.updates(i);
+          Command command;
+          command.actor = call->actor();
+          command.request_id = request.request_id();
+          command.request = request_key(call->actor(), call->method(), request.request_id(), i);
+          if (command.request) command.body_hash = engine::body_hash(update);
+          command.order_id = order_id_of(update.order_id());
+          command.order_id_text = update.order_id();
+          command.expected_etag = update.etag();
+          command.bytes += update.ByteSizeLong();
+          command.abandoned = call->abandoned();
+          command.rule = [&update](const Target& target, const rules::Context& rule_context) {
+            return rules::update_status(update, target, rule_context);
+          };
+          command.done = [results, i](absl::StatusOr<Answer> answer) {
+            results->set(static_cast<std::size_t>(i), std::move(answer));
+          };
+          commands.push_back(std::move(command));
+        }
+        backend_.engine.submit(std::move(commands));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::UpdateInvoice(Context* context, const Bytes* in,
+                                                      Bytes* out) {
+  return run<pb::UpdateInvoiceRequest, pb::UpdateInvoiceResponse>(
+      guard_, {"UpdateInvoice", Kind::kMutation}, context, in, out, [this](auto* call) {
+        Command command = command_for(*call);
+        command.claims = rules::invoice_claims(call->request());
+        command.rule = [&request = call->request()](const Target& target,
+                                                    const rules::Context& rule_context) {
+          return rules::update_invoice(request, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::AddNote(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::AddNoteRequest, pb::AddNoteResponse>(
+      guard_, {"AddNote", Kind::kMutation}, context, in, out, [this](auto* call) {
+        Command command = command_for(*call);
+        command.rule = [&request = call->request(), note_id = Uuid::generate()](
+                           const Target& target, const rules::Context& rule_context) {
+          return rules::add_note(request, note_id, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::UpdateNote(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::UpdateNoteRequest, pb::UpdateNoteResponse>(
+      guard_, {"UpdateNote", Kind::kMutation}, context, in, out, [this](auto* call) {
+        Command command = command_for(*call);
+        command.note_id = Uuid::parse(call->request().note_id());
+        command.rule = [&request = call->request()](const Target& target,
+                                                    const rules::Context& rule_context) {
+          return rules::update_note(request, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::DeleteNote(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::DeleteNoteRequest, pb::DeleteNoteResponse>(
+      guard_, {"DeleteNote", Kind::kMutation}, context, in, out, [this](auto* call) {
+        Command command = command_for(*call);
+        command.note_id = Uuid::parse(call->request().note_id());
+        command.rule = [&request = call->request()](const Target& target,
+                                                    const rules::Context& rule_context) {
+          return rules::delete_note(request, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+}  // namespace orderd::rpc

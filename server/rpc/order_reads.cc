@@ -1,0 +1,268 @@
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "server/orders/actions.h"
+#include "server/rpc/order_service.h"
+
+// The reads of orders and notes.
+
+namespace orderd::rpc {
+namespace {
+
+constexpr int kDefaultPageSize = 50;
+constexpr int kMaxPageSize = 1000;
+/// A page ends here, well below the 4 MiB that a client takes by default.
+constexpr std::size_t kPageBytes = 3u << 20;
+
+int page_size(int asked) { return asked == 0 ? kDefaultPageSize : std::min(asked, kMaxPageSize); }
+
+Micros to_micros(const google::protobuf::Timestamp& time) {
+  return time.seconds() * 1'000'000 + time.nanos() / 1000;
+}
+
+void set_view(pb::Order& order, pb::OrderView view, const Settings& settings) {
+  if (view == pb::ORDER_VIEW_SUMMARY) {
+    order.clear_items();
+    order.clear_labels();
+    order.clear_shipments();
+    order.clear_payments();
+    order.clear_available_actions();
+  } else {
+    rules::add_available_actions(order, settings);
+  }
+}
+
+void add_order(pb::Order& to, const StoredOrder& from, pb::OrderView view,
+               const Settings& settings) {
+  to = from.order;
+  set_view(to, view, settings);
+}
+
+storage::SortKey sort_key(pb::OrderSort sort) {
+  switch (sort) {
+    case pb::ORDER_SORT_UPDATE_TIME:
+      return storage::SortKey::kUpdateTime;
+    case pb::ORDER_SORT_ORDER_TIME:
+      return storage::SortKey::kOrderTime;
+    case pb::ORDER_SORT_TOTAL:
+      return storage::SortKey::kTotal;
+    default:
+      return storage::SortKey::kCreateTime;
+  }
+}
+
+storage::ListQuery::Keyset keyset(const StoredOrder& order, storage::SortKey sort) {
+  switch (sort) {
+    case storage::SortKey::kUpdateTime:
+      return {to_micros(order.order.update_time()), order.id};
+    case storage::SortKey::kOrderTime:
+      return {to_micros(order.order.order_time()), order.id};
+    case storage::SortKey::kTotal:
+      return {order.order.totals().total().amount_minor(), order.id};
+    case storage::SortKey::kCreateTime:
+      break;
+  }
+  return {to_micros(order.order.create_time()), order.id};
+}
+
+/// What a page token is bound to: the request as it matters to the sequence of orders.
+std::string list_scope(const pb::ListOrdersRequest& request) {
+  pb::ListOrdersRequest query = request;
+  query.clear_page_size();
+  query.clear_page_token();
+  query.clear_view();
+  if (query.sort() == pb::ORDER_SORT_UNSPECIFIED) query.set_sort(pb::ORDER_SORT_CREATE_TIME);
+  if (query.direction() == pb::SORT_DIRECTION_UNSPECIFIED) {
+    query.set_direction(pb::SORT_DIRECTION_DESCENDING);
+  }
+  return page_scope("ListOrders", query);
+}
+
+/// Orders that slipped into a state while it was deleted are still open, so deleted states count.
+void resolve_open_only(pb::OrderFilter& filter, const Settings& settings) {
+  std::vector<std::string> open;
+  for (const auto& [id, state] : settings.states) {
+    const bool asked = filter.state_ids().empty() ||
+                       std::find(filter.state_ids().begin(), filter.state_ids().end(), id) !=
+                           filter.state_ids().end();
+    if (asked && state.category() == pb::STATE_CATEGORY_OPEN) open.push_back(id);
+  }
+  filter.clear_open_only();
+  filter.clear_state_ids();
+  for (std::string& id : open) filter.add_state_ids(std::move(id));
+}
+
+storage::ListQuery list_query(const pb::ListOrdersRequest& request, const Settings& settings) {
+  storage::ListQuery query;
+  query.filter = request.filter();
+  query.by_state = query.filter.open_only() || !query.filter.state_ids().empty();
+  if (query.filter.open_only()) resolve_open_only(query.filter, settings);
+  query.sort = sort_key(request.sort());
+  query.ascending = request.direction() == pb::SORT_DIRECTION_ASCENDING;
+  query.limit = page_size(request.page_size());
+  return query;
+}
+
+internal::PageToken make_token(const std::string& scope, const storage::ListQuery::Keyset& at) {
+  internal::PageToken token;
+  token.set_scope(scope);
+  token.set_sort_key(at.sort_key);
+  token.set_id(std::string(at.id.raw()));
+  return token;
+}
+
+/// Adds orders while they fit into a message; returns how many.
+std::size_t add_page(pb::ListOrdersResponse& response, const std::vector<OrderPtr>& orders,
+                     pb::OrderView view, const Settings& settings) {
+  std::size_t bytes = 0;
+  std::size_t added = 0;
+  for (const OrderPtr& order : orders) {
+    pb::Order& to = *response.add_orders();
+    add_order(to, *order, view, settings);
+    bytes += to.ByteSizeLong();
+    if (bytes > kPageBytes && added > 0) {
+      response.mutable_orders()->RemoveLast();
+      break;
+    }
+    ++added;
+  }
+  return added;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* OrderService::GetOrder(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::GetOrderRequest, pb::GetOrderResponse>(
+      guard_, {"GetOrder", Kind::kRead}, context, in, out, [this](auto* call) {
+        const auto id = Uuid::parse(call->request().order_id());
+        if (!id) return call->finish(errors::order_not_found(call->request().order_id()));
+        backend_.reader.get({*id}, call->abandoned(),
+                            [this, call](absl::StatusOr<engine::Reader::Orders> orders) {
+                              call->answer([&](pb::GetOrderResponse& response) -> absl::Status {
+                                const auto& request = call->request();
+                                if (!orders.ok()) return orders.status();
+                                if (orders->front() == nullptr) {
+                                  return errors::order_not_found(request.order_id());
+                                }
+                                add_order(*response.mutable_order(), *orders->front(),
+                                          request.view(), *backend_.settings.get());
+                                return absl::OkStatus();
+                              });
+                            });
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::BatchGetOrders(Context* context, const Bytes* in,
+                                                       Bytes* out) {
+  return run<pb::BatchGetOrdersRequest, pb::BatchGetOrdersResponse>(
+      guard_, {"BatchGetOrders", Kind::kRead}, context, in, out, [this](auto* call) {
+        std::vector<Uuid> ids;
+        // An id of another form names no order, and neither does the nil id.
+        for (const auto& id : call->request().order_ids()) {
+          ids.push_back(Uuid::parse(id).value_or(Uuid{}));
+        }
+        backend_.reader.get(
+            std::move(ids), call->abandoned(),
+            [this, call](absl::StatusOr<engine::Reader::Orders> orders) {
+              call->answer([&](pb::BatchGetOrdersResponse& response) {
+                if (!orders.ok()) return orders.status();
+                const auto& request = call->request();
+                const SettingsPtr settings = backend_.settings.get();
+                for (int i = 0; i < request.order_ids_size(); ++i) {
+                  const OrderPtr& order = (*orders)[static_cast<std::size_t>(i)];
+                  if (order == nullptr) {
+                    response.add_missing_order_ids(request.order_ids(i));
+                  } else {
+                    add_order(*response.add_orders(), *order, request.view(), *settings);
+                  }
+                }
+                return absl::OkStatus();
+              });
+            });
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::ListOrders(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::ListOrdersRequest, pb::ListOrdersResponse>(
+      guard_, {"ListOrders", Kind::kRead}, context, in, out, [this](auto* call) {
+        const auto& request = call->request();
+        const SettingsPtr settings = backend_.settings.get();
+        std::string scope = list_scope(request);
+        storage::ListQuery query = list_query(request, *settings);
+        if (!request.page_token().empty()) {
+          const auto token = tokens_.open(request.page_token(), scope);
+          if (!token) return call->finish(errors::page_token_invalid());
+          query.after = {token->sort_key(), Uuid::from_bytes(token->id())};
+        }
+        const auto list = [this, call, settings, query = std::move(query),
+                           scope = std::move(scope)](storage::ReadTransaction& tx) {
+          const pb::OrderView view = call->request().view() == pb::ORDER_VIEW_FULL
+                                         ? pb::ORDER_VIEW_FULL
+                                         : pb::ORDER_VIEW_SUMMARY;
+          storage::ListPage page = tx.list_orders(query);
+          if (view == pb::ORDER_VIEW_FULL) {
+            std::vector<storage::OrderVersion> versions;
+            for (const OrderPtr& order : page.orders) versions.push_back({order->id, order->version});
+            page.orders = backend_.reader.load(tx, versions);
+          }
+          call->answer([&](pb::ListOrdersResponse& response) {
+            const std::size_t added = add_page(response, page.orders, view, *settings);
+            if (added < page.orders.size()) {
+              page.next = keyset(*page.orders[added - 1], query.sort);
+            }
+            if (page.next) {
+              response.set_next_page_token(tokens_.seal(make_token(scope, *page.next)));
+            }
+            return absl::OkStatus();
+          });
+        };
+        backend_.reader.run(call->abandoned(), list,
+                            [call](absl::Status status) { call->finish(std::move(status)); });
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::ListNotes(Context* context, const Bytes* in, Bytes* out) {
+  return run<pb::ListNotesRequest, pb::ListNotesResponse>(
+      guard_, {"ListNotes", Kind::kRead}, context, in, out, [this](auto* call) {
+        const auto& request = call->request();
+        pb::ListNotesRequest scoped;
+        scoped.set_order_id(request.order_id());
+        std::string scope = page_scope("ListNotes", scoped);
+        std::optional<Uuid> after;
+        if (!request.page_token().empty()) {
+          const auto token = tokens_.open(request.page_token(), scope);
+          if (!token) return call->finish(errors::page_token_invalid());
+          after = Uuid::from_bytes(token->id());
+        }
+        const auto id = Uuid::parse(request.order_id());
+        if (!id) return call->finish(errors::order_not_found(request.order_id()));
+        const auto list = [this, call, id = *id, after, scope](storage::ReadTransaction& tx) {
+          const int size = page_size(call->request().page_size());
+          if (tx.versions({&id, 1}).empty()) {
+            return call->finish(errors::order_not_found(call->request().order_id()));
+          }
+          std::vector<pb::Note> notes = tx.list_notes(id, after, size + 1);
+          call->answer([&](pb::ListNotesResponse& response) {
+            std::size_t bytes = 0;
+            for (pb::Note& note : notes) {
+              bytes += note.ByteSizeLong();
+              const bool full = response.notes_size() == size ||
+                                (bytes > kPageBytes && response.notes_size() > 0);
+              if (full) {
+                const auto last = Uuid::parse(response.notes().rbegin()->note_id());
+                response.set_next_page_token(
+                    tokens_.seal(make_token(scope, {0, last.value_or(Uuid{})})));
+                break;
+              }
+              *response.add_notes() = std::move(note);
+            }
+            return absl::OkStatus();
+          });
+        };
+        backend_.reader.run(call->abandoned(), list,
+                            [call](absl::Status status) { call->finish(std::move(status)); });
+      });
+}
+
+}  // namespace orderd::rpc

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "orders/v1/order_service.grpc.pb.h"
+#include "server/rpc/backend.h"
+#include "server/rpc/call.h"
+#include "server/rpc/page_token.h"
+
+namespace orderd::rpc {
+
+namespace detail {
+// Requests arrive as bytes, so that what does not parse gets a precise error (wire.h).
+using S = pb::OrderService;
+using OrderServiceBase =
+    S::WithRawCallbackMethod_CreateOrder<S::WithRawCallbackMethod_ImportOrders<
+        S::WithRawCallbackMethod_GetOrder<S::WithRawCallbackMethod_BatchGetOrders<
+            S::WithRawCallbackMethod_ListOrders<S::WithRawCallbackMethod_UpdateOrder<
+                S::WithRawCallbackMethod_UpdateOrderStatus<
+                    S::WithRawCallbackMethod_BatchUpdateOrderStatus<
+                        S::WithRawCallbackMethod_UpdateInvoice<S::WithRawCallbackMethod_AddNote<
+                            S::WithRawCallbackMethod_UpdateNote<
+                                S::WithRawCallbackMethod_DeleteNote<
+                                    S::WithRawCallbackMethod_ListNotes<S::Service>>>>>>>>>>>>>;
+}  // namespace detail
+
+/// The adapters of `orders.v1.OrderService`: a request becomes a command or a read, an answer becomes
+/// a response. No rules.
+class OrderService final : public detail::OrderServiceBase {
+ public:
+  OrderService(const Guard& guard, Backend& backend)
+      : guard_(guard), backend_(backend), tokens_(backend.secret) {}
+
+  using Context = grpc::CallbackServerContext;
+  using Bytes = grpc::ByteBuffer;
+  using Unary = grpc::ServerUnaryReactor;
+
+  Unary* CreateOrder(Context* context, const Bytes* in, Bytes* out) override;
+  grpc::ServerBidiReactor<Bytes, Bytes>* ImportOrders(Context* context) override;
+  Unary* GetOrder(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* BatchGetOrders(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListOrders(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* UpdateOrder(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* UpdateOrderStatus(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* BatchUpdateOrderStatus(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* UpdateInvoice(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* AddNote(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* UpdateNote(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* DeleteNote(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListNotes(Context* context, const Bytes* in, Bytes* out) override;
+
+ private:
+  const Guard& guard_;
+  Backend& backend_;
+  PageTokens tokens_;
+};
+
+}  // namespace orderd::rpc

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <grpcpp/server.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "server/rpc/backend.h"
+#include "server/rpc/call.h"
+#include "server/rpc/order_service.h"
+#include "server/rpc/settings_service.h"
+
+namespace orderd::rpc {
+
+/// The gRPC server: both services, health and reflection.
+class Server {
+ public:
+  /// `address` is HOST:PORT; port 0 picks a free one. Throws std::runtime_error if it can't listen
+  /// there. The engine and reader in `backend` are stopped after `shutdown`.
+  Server(const std::string& address, Backend backend, CallObserver observer = {});
+  /// Shuts down at once.
+  ~Server();
+
+  int port() const { return port_; }
+
+  /// Tells health checks that it goes, takes no new calls, gives those that run `drain` to end, and
+  /// returns when all have ended. Not on a thread of gRPC's.
+  void shutdown(std::chrono::milliseconds drain);
+
+ private:
+  Backend backend_;
+  Guard guard_;
+  OrderService orders_;
+  SettingsService settings_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace orderd::rpc
