@@ -1,1 +1,170 @@
-int main() {}
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <google/protobuf/stubs/logging.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "server/engine/engine.h"
+#include "server/engine/order_cache.h"
+#include "server/engine/reader.h"
+#include "server/engine/settings_cache.h"
+#include "server/engine/settings_editor.h"
+#include "server/ops/config.h"
+#include "server/ops/logging.h"
+#include "server/ops/periodic.h"
+#include "server/rpc/server.h"
+#include "storage/storage.h"
+
+// The composition root: reads the configuration, wires the parts, runs them, and ends them in
+// order.
+
+namespace orderd {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr int kExitDatabase = 3;
+constexpr int kExitListen = 4;
+constexpr milliseconds kSettingsRefresh{500};
+constexpr std::chrono::minutes kSweep{10};
+constexpr hours kRequestLife{48};
+constexpr int kSweepStep = 1000;
+constexpr seconds kDrain{10};
+
+/// Keeps the settings that reads use at most about half a second behind. Ticks on the io thread,
+/// reads on a reader thread.
+class SettingsRefresh {
+ public:
+  SettingsRefresh(engine::Reader& reader, engine::SettingsCache& settings)
+      : reader_(reader), settings_(settings) {}
+
+  void tick() {
+    if (running_.exchange(true)) return;
+    reader_.run([] { return false; },
+                [this](storage::ReadTransaction& tx) {
+                  tx.snapshot();
+                  settings_.refresh(tx);
+                  if (failing_.exchange(false)) spdlog::info("the database answers again");
+                  running_ = false;
+                },
+                [this](const absl::Status& status) {
+                  if (!failing_.exchange(true)) {
+                    spdlog::warn("the settings can't be read: {}", std::string(status.message()));
+                  }
+                  running_ = false;
+                });
+  }
+
+ private:
+  engine::Reader& reader_;
+  engine::SettingsCache& settings_;
+  std::atomic<bool> running_ = false;
+  std::atomic<bool> failing_ = false;
+};
+
+/// Deletes old request rows, in steps that hold nobody up.
+void sweep(storage::Storage& storage, const std::atomic<bool>& stopping) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const Micros before =
+      std::chrono::duration_cast<std::chrono::microseconds>(now - kRequestLife).count();
+  try {
+    while (!stopping && storage.sweep(before, kSweepStep) == kSweepStep) {
+    }
+  } catch (const storage::Error& error) {
+    spdlog::warn("sweeping old requests failed and will be tried again: {}", error.what());
+  }
+}
+
+/// Waits for SIGTERM or SIGINT; meanwhile background work is started from here.
+void run_until_signal(storage::Storage& storage, engine::Reader& reader,
+                      engine::SettingsCache& settings, const std::function<void()>& shut_down) {
+  boost::asio::io_context io;
+  boost::asio::thread_pool background(1);
+  std::atomic<bool> stopping = false;
+  SettingsRefresh refresh(reader, settings);
+  ops::Periodic refreshing(io, kSettingsRefresh, [&] { refresh.tick(); });
+  ops::Periodic sweeping(io, kSweep,
+                         [&] { boost::asio::post(background, [&] { sweep(storage, stopping); }); });
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+  signals.async_wait([&](const boost::system::error_code&, int) { io.stop(); });
+  io.run();
+
+  spdlog::info("shutting down");
+  stopping = true;
+  shut_down();
+  reader.stop();
+  background.join();
+}
+
+int serve(const ops::Config& config) {
+  std::unique_ptr<storage::Storage> storage;
+  SettingsPtr initial;
+  std::string secret;
+  try {
+    storage = storage::open(config.database, {});
+    const auto tx = storage->begin_read(storage::Clock::now() + seconds(10));
+    tx->snapshot();
+    initial = std::make_shared<const Settings>(tx->load_settings());
+    secret = storage->secret();
+  } catch (const storage::Error& error) {
+    std::fprintf(stderr, "orderd: can't use the database %s: %s\n",
+                 ops::without_password(config.database).c_str(), error.what());
+    return kExitDatabase;
+  }
+
+  engine::OrderCache cache(config.cache_mb << 20);
+  engine::SettingsCache settings(std::move(initial));
+  engine::Limits limits;
+  limits.lanes = config.lanes;
+  engine::Engine engine(*storage, cache, settings, limits);
+  engine::Reader reader(*storage, cache, {});
+  engine::SettingsEditor editor(*storage, settings);
+  std::unique_ptr<rpc::Server> server;
+  try {
+    server = std::make_unique<rpc::Server>(
+        config.listen, rpc::Backend{engine, reader, settings, editor, std::move(secret)});
+  } catch (const std::runtime_error& error) {
+    std::fprintf(stderr, "orderd: %s\n", error.what());
+    return kExitListen;
+  }
+  spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",
+               ops::without_password(config.database));
+  std::printf("orderd listening on %s:%d\n", ops::host_of(config.listen).c_str(), server->port());
+  std::fflush(stdout);
+
+  run_until_signal(*storage, reader, settings, [&] {
+    server->shutdown(kDrain);
+    editor.stop();
+    engine.stop();
+  });
+  spdlog::info("done");
+  return 0;
+}
+
+}  // namespace
+}  // namespace orderd
+
+int main(int argc, char** argv) {
+  int exit_code = 0;
+  const auto config = orderd::ops::parse_config(argc, argv, exit_code);
+  if (!config) return exit_code;
+  // What callers send that does not parse is answered, not logged.
+  google::protobuf::SetLogHandler(nullptr);
+  orderd::ops::start_logging(config->log_level);
+  exit_code = orderd::serve(*config);
+  orderd::ops::stop_logging();
+  return exit_code;
+}

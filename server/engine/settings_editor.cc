@@ -177,6 +177,7 @@ std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::attempt(
 std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::judge(const SettingsEdit& edit,
                                                                           Micros now, Plan& plan) {
   const auto tx = storage_.begin_read(session_deadline());
+  tx->snapshot();
   plan.before = tx->load_settings();
   if (edit.request) {
     const auto records = tx->find_requests({&*edit.request, 1});

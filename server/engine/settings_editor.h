@@ -45,8 +45,9 @@ struct SettingsAnswer {
 
 /// Executes changes of the settings, one at a time. They are rare, so each is one transaction.
 ///
-/// A change is judged in a read transaction, where orders can be counted at leisure, and written only
-/// if under the lock the settings are still those that it was judged by; else it is judged again.
+/// A change is judged in a read transaction, where orders can be counted at leisure, and written
+/// only if under the lock the settings are still those that it was judged by; else it is judged
+/// again.
 class SettingsEditor {
  public:
   using Done = std::function<void(absl::StatusOr<SettingsAnswer>)>;

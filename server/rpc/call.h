@@ -108,8 +108,8 @@ class CallRecord {
   std::string request_id_;
 };
 
-/// A unary call. It owns itself: whoever works on it calls `finish` or `answer` exactly once and does
-/// not touch it, its request or its response afterwards. Until then it stays.
+/// A unary call. It owns itself: whoever works on it calls `finish` or `answer` exactly once and
+/// does not touch it, its request or its response afterwards. Until then it stays.
 template <class Request, class Response>
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:

@@ -142,8 +142,8 @@ ImportStream::Next ImportStream::advance() {
     }
     collect_ready(next.submit);
   }
-  const bool over = failure_.ok() ? no_more_ && slots_.empty()
-                                  : slots_.empty() || !slots_.front()->response;
+  const bool over =
+      failure_.ok() ? no_more_ && slots_.empty() : slots_.empty() || !slots_.front()->response;
   if (over && outstanding_ == 0 && !writing_) {
     finished_ = true;
     next.finish = failure_;
@@ -156,7 +156,8 @@ void ImportStream::collect_ready(std::vector<Slot*>& ready) {
   for (const auto& slot : slots_) {
     if (slot->submitted || slot->response) continue;
     bool first = true;
-    for (const Claim& claim : slot->claims) first = first && claimants_[claim].front() == slot.get();
+    for (const Claim& claim : slot->claims)
+      first = first && claimants_[claim].front() == slot.get();
     if (!first) continue;
     slot->submitted = true;
     --unsubmitted_;

@@ -79,7 +79,8 @@ class StatusBatch {
   using Call = UnaryCall<pb::BatchUpdateOrderStatusRequest, pb::BatchUpdateOrderStatusResponse>;
 
   explicit StatusBatch(Call* call)
-      : call_(call), answers_(static_cast<std::size_t>(call->request().updates_size())),
+      : call_(call),
+        answers_(static_cast<std::size_t>(call->request().updates_size())),
         missing_(answers_.size()) {}
 
   void set(std::size_t index, absl::StatusOr<Answer> answer) {
@@ -131,12 +132,13 @@ grpc::ServerUnaryReactor* OrderService::CreateOrder(Context* context, const Byte
         Command command = command_for(*call);
         command.order_id = Uuid::generate();
         command.creates = true;
-        command.cost += request.order().items_size() + static_cast<int>(request.order().labels_size());
+        command.cost +=
+            request.order().items_size() + static_cast<int>(request.order().labels_size());
         const std::string number =
             rules::order_number_of(request.order(), rules::generate_order_number(wall_clock()));
         command.claims = {{ClaimKind::kOrderNumber, number}};
-        command.rule = [&request, id = command.order_id, number](const Target& target,
-                                                                 const rules::Context& rule_context) {
+        command.rule = [&request, id = command.order_id, number](
+                           const Target& target, const rules::Context& rule_context) {
           return rules::create_order(request, id, number, target, rule_context);
         };
         submit(call, backend_, std::move(command));

@@ -162,24 +162,24 @@ grpc::ServerUnaryReactor* OrderService::BatchGetOrders(Context* context, const B
         for (const auto& id : call->request().order_ids()) {
           ids.push_back(Uuid::parse(id).value_or(Uuid{}));
         }
-        backend_.reader.get(
-            std::move(ids), call->abandoned(),
-            [this, call](absl::StatusOr<engine::Reader::Orders> orders) {
-              call->answer([&](pb::BatchGetOrdersResponse& response) {
-                if (!orders.ok()) return orders.status();
-                const auto& request = call->request();
-                const SettingsPtr settings = backend_.settings.get();
-                for (int i = 0; i < request.order_ids_size(); ++i) {
-                  const OrderPtr& order = (*orders)[static_cast<std::size_t>(i)];
-                  if (order == nullptr) {
-                    response.add_missing_order_ids(request.order_ids(i));
-                  } else {
-                    add_order(*response.add_orders(), *order, request.view(), *settings);
-                  }
-                }
-                return absl::OkStatus();
-              });
-            });
+        backend_.reader.get(std::move(ids), call->abandoned(),
+                            [this, call](absl::StatusOr<engine::Reader::Orders> orders) {
+                              call->answer([&](pb::BatchGetOrdersResponse& response) {
+                                if (!orders.ok()) return orders.status();
+                                const auto& request = call->request();
+                                const SettingsPtr settings = backend_.settings.get();
+                                for (int i = 0; i < request.order_ids_size(); ++i) {
+                                  const OrderPtr& order = (*orders)[static_cast<std::size_t>(i)];
+                                  if (order == nullptr) {
+                                    response.add_missing_order_ids(request.order_ids(i));
+                                  } else {
+                                    add_order(*response.add_orders(), *order, request.view(),
+                                              *settings);
+                                  }
+                                }
+                                return absl::OkStatus();
+                              });
+                            });
       });
 }
 
@@ -200,10 +200,12 @@ grpc::ServerUnaryReactor* OrderService::ListOrders(Context* context, const Bytes
           const pb::OrderView view = call->request().view() == pb::ORDER_VIEW_FULL
                                          ? pb::ORDER_VIEW_FULL
                                          : pb::ORDER_VIEW_SUMMARY;
+          tx.snapshot();
           storage::ListPage page = tx.list_orders(query);
           if (view == pb::ORDER_VIEW_FULL) {
             std::vector<storage::OrderVersion> versions;
-            for (const OrderPtr& order : page.orders) versions.push_back({order->id, order->version});
+            for (const OrderPtr& order : page.orders)
+              versions.push_back({order->id, order->version});
             page.orders = backend_.reader.load(tx, versions);
           }
           call->answer([&](pb::ListOrdersResponse& response) {
@@ -239,6 +241,7 @@ grpc::ServerUnaryReactor* OrderService::ListNotes(Context* context, const Bytes*
         if (!id) return call->finish(errors::order_not_found(request.order_id()));
         const auto list = [this, call, id = *id, after, scope](storage::ReadTransaction& tx) {
           const int size = page_size(call->request().page_size());
+          tx.snapshot();
           if (tx.versions({&id, 1}).empty()) {
             return call->finish(errors::order_not_found(call->request().order_id()));
           }

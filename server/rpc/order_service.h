@@ -10,20 +10,18 @@ namespace orderd::rpc {
 namespace detail {
 // Requests arrive as bytes, so that what does not parse gets a precise error (wire.h).
 using S = pb::OrderService;
-using OrderServiceBase =
-    S::WithRawCallbackMethod_CreateOrder<S::WithRawCallbackMethod_ImportOrders<
-        S::WithRawCallbackMethod_GetOrder<S::WithRawCallbackMethod_BatchGetOrders<
-            S::WithRawCallbackMethod_ListOrders<S::WithRawCallbackMethod_UpdateOrder<
-                S::WithRawCallbackMethod_UpdateOrderStatus<
-                    S::WithRawCallbackMethod_BatchUpdateOrderStatus<
-                        S::WithRawCallbackMethod_UpdateInvoice<S::WithRawCallbackMethod_AddNote<
-                            S::WithRawCallbackMethod_UpdateNote<
-                                S::WithRawCallbackMethod_DeleteNote<
-                                    S::WithRawCallbackMethod_ListNotes<S::Service>>>>>>>>>>>>>;
+using OrderServiceBase = S::WithRawCallbackMethod_CreateOrder<
+    S::WithRawCallbackMethod_ImportOrders<S::WithRawCallbackMethod_GetOrder<
+        S::WithRawCallbackMethod_BatchGetOrders<S::WithRawCallbackMethod_ListOrders<
+            S::WithRawCallbackMethod_UpdateOrder<S::WithRawCallbackMethod_UpdateOrderStatus<
+                S::WithRawCallbackMethod_BatchUpdateOrderStatus<
+                    S::WithRawCallbackMethod_UpdateInvoice<S::WithRawCallbackMethod_AddNote<
+                        S::WithRawCallbackMethod_UpdateNote<S::WithRawCallbackMethod_DeleteNote<
+                            S::WithRawCallbackMethod_ListNotes<S::Service>>>>>>>>>>>>>;
 }  // namespace detail
 
-/// The adapters of `orders.v1.OrderService`: a request becomes a command or a read, an answer becomes
-/// a response. No rules.
+/// The adapters of `orders.v1.OrderService`: a request becomes a command or a read, an answer
+/// becomes a response. No rules.
 class OrderService final : public detail::OrderServiceBase {
  public:
   OrderService(const Guard& guard, Backend& backend)

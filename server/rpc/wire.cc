@@ -36,11 +36,11 @@ bool find_invalid_text(std::string_view bytes, const Descriptor& type, const std
   std::map<int, int> counts;
   while (const std::uint32_t tag = in.ReadTag()) {
     const FieldDescriptor* field = type.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
-    const bool text_or_message = field != nullptr &&
-                                 (field->type() == FieldDescriptor::TYPE_STRING ||
-                                  field->type() == FieldDescriptor::TYPE_MESSAGE) &&
-                                 WireFormatLite::GetTagWireType(tag) ==
-                                     WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
+    const bool text_or_message =
+        field != nullptr &&
+        (field->type() == FieldDescriptor::TYPE_STRING ||
+         field->type() == FieldDescriptor::TYPE_MESSAGE) &&
+        WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
     if (!text_or_message) {
       if (!WireFormatLite::SkipField(&in, tag)) return false;
       continue;

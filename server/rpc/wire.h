@@ -14,8 +14,8 @@ namespace orderd::rpc {
 /// violation, so that one too large order does not end an import.
 inline constexpr std::size_t kMaxMessageBytes = 4u << 20;
 
-/// Reads a message from the wire. gRPC itself would answer UNIMPLEMENTED without a word to bytes that
-/// do not parse; this names each string that is not UTF-8 (the usual reason) as a violation.
+/// Reads a message from the wire. gRPC itself would answer UNIMPLEMENTED without a word to bytes
+/// that do not parse; this names each string that is not UTF-8 (the usual reason) as a violation.
 absl::Status parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
 
 /// Writes a message to the wire.

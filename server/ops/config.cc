@@ -1,0 +1,120 @@
+#include "server/ops/config.h"
+
+#include <utility>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/ip/address.hpp>
+
+#include <charconv>
+
+namespace orderd::ops {
+namespace {
+
+constexpr const char* kAbout =
+    "orderd keeps orders and serves them over gRPC (orders.v1), on SQLite or MySQL/MariaDB.\n";
+
+constexpr const char* kExamples =
+    R"(
+Examples:
+  orderd
+      Listens on 127.0.0.1:50051 and keeps its orders in ./orderd.db.
+  orderd --listen 127.0.0.1:0 --database sqlite:/var/lib/orderd/orders.db
+      Picks a free port, which it prints once it serves.
+  ORDERD_DATABASE='mysql://orderd:secret@db.example:3306/orders' orderd
+      MySQL or MariaDB. In the environment the password does not show in the list of processes.
+  orderd --database 'mysql://orderd@localhost/orders?socket=/run/mysqld/mysqld.sock'
+
+Then try:
+  orderctl --server 127.0.0.1:50051 list
+
+SIGTERM and SIGINT end it cleanly: calls that run are finished first.
+)";
+
+std::string check_address(const std::string& address) {
+  const auto colon = address.rfind(':');
+  int port = -1;
+  if (colon != std::string::npos && colon > 0) {
+    const char* end = address.data() + address.size();
+    const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, port);
+    if (error != std::errc() || rest != end) port = -1;
+  }
+  if (port < 0 || port > 65535) return "must be HOST:PORT, e.g. 127.0.0.1:50051";
+  if (!is_loopback(address)) {
+    return "must be a loopback address (127.0.0.1, [::1] or localhost): without access keys "
+           "everybody who reaches the server may change every order";
+  }
+  return {};
+}
+
+std::string check_database(const std::string& url) {
+  if (url.rfind("sqlite:", 0) == 0 || url.rfind("mysql://", 0) == 0) return {};
+  // The URL itself may hold a password.
+  return "must be sqlite:PATH or mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]";
+}
+
+}  // namespace
+
+std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_code) {
+  Config config;
+  CLI::App app{kAbout};
+  app.footer(kExamples);
+  app.set_version_flag("--version", "orderd " ORDERD_VERSION);
+  app.get_formatter()->column_width(30);
+  app.add_option("--listen", config.listen, "HOST:PORT to serve on; port 0 picks a free one")
+      ->envname("ORDERD_LISTEN")
+      ->check(CLI::Validator(check_address, ""))
+      ->capture_default_str();
+  app.add_option(
+         "--database", config.database,
+         "sqlite:PATH or mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]; the schema is "
+         "created or brought up to date")
+      ->envname("ORDERD_DATABASE")
+      ->check(CLI::Validator(check_database, ""))
+      ->capture_default_str();
+  app.add_option("--lanes", config.lanes,
+                 "Threads that write; more than one pays only where many orders are slow to write "
+                 "(SQLite: always one)")
+      ->envname("ORDERD_LANES")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  app.add_option("--cache-mb", config.cache_mb, "Memory for orders used last, in MiB; 0 for none")
+      ->envname("ORDERD_CACHE_MB")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--log-level", config.log_level,
+                 "What goes to standard error: debug adds each read, warn leaves out each change")
+      ->envname("ORDERD_LOG_LEVEL")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    exit_code = app.exit(error);
+    return std::nullopt;
+  }
+  return config;
+}
+
+std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
+
+bool is_loopback(const std::string& address) {
+  std::string host = host_of(address);
+  if (host == "localhost") return true;
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  boost::system::error_code error;
+  const auto ip = boost::asio::ip::make_address(host, error);
+  return !error && ip.is_loopback();
+}
+
+std::string without_password(const std::string& url) {
+  const auto scheme = url.find("://");
+  const auto at = url.rfind('@');
+  if (scheme == std::string::npos || at == std::string::npos) return url;
+  const auto colon = url.find(':', scheme + 3);
+  if (colon == std::string::npos || colon > at) return url;
+  return url.substr(0, colon) + ":***" + url.substr(at);
+}
+
+}  // namespace orderd::ops
