@@ -72,7 +72,8 @@ inline std::string payment_claim(std::string_view account, std::string_view refe
 
 struct ClaimHolder {
   Uuid order_id;
-  /// Order numbers only: the digest of the import that made the order; empty if it was not imported.
+  /// Order numbers only: the digest of the import that made the order; empty if it was not
+  /// imported.
   std::string import_digest;
 };
 

@@ -145,8 +145,8 @@ struct ListPage {
 /// No list page examines more rows than this.
 inline constexpr int kScanBudget = 5000;
 
-/// Reads: of one moment in a ReadTransaction after `snapshot`; of the latest committed state plus the
-/// transaction's own writes in a WriteTransaction.
+/// Reads: of one moment in a ReadTransaction after `snapshot`; of the latest committed state plus
+/// the transaction's own writes in a WriteTransaction.
 class Reads {
  public:
   virtual ~Reads() = default;
@@ -164,8 +164,8 @@ class Reads {
 
 class ReadTransaction : public Reads {
  public:
-  /// Begins the transaction: what is read from here on is of one moment. Before, each statement runs
-  /// by itself (autocommit), which is all that a read of one statement needs. At most once.
+  /// Begins the transaction: what is read from here on is of one moment. Before, each statement
+  /// runs by itself (autocommit), which is all that a read of one statement needs. At most once.
   virtual void snapshot() = 0;
 
   virtual ListPage list_orders(const ListQuery& query) = 0;
@@ -184,8 +184,8 @@ enum class LockMode { kWait, kSkipLocked };
 /// `commit` returned. Call in this order: lock, read, save, take_positions, append_feed, commit.
 class WriteTransaction : public Reads {
  public:
-  /// Locks orders in the order of their ids and returns those that exist (and, with kSkipLocked, that
-  /// nobody else holds). `sorted` is sorted and without repeats.
+  /// Locks orders in the order of their ids and returns those that exist (and, with kSkipLocked,
+  /// that nobody else holds). `sorted` is sorted and without repeats.
   virtual std::vector<OrderVersion> lock_orders(std::span<const Uuid> sorted, LockMode mode) = 0;
 
   virtual void save(const ChangeSet& changes) = 0;
@@ -229,8 +229,8 @@ class Storage {
   virtual std::unique_ptr<WriteTransaction> begin_write(Clock::time_point deadline) = 0;
   virtual std::unique_ptr<ReadTransaction> begin_read(Clock::time_point deadline) = 0;
 
-  /// Decides a COMMIT whose answer was lost, by writing: true if the batch is committed, false if it
-  /// is not and never will be. Throws kUnavailable if that can't be told now; then call again.
+  /// Decides a COMMIT whose answer was lost, by writing: true if the batch is committed, false if
+  /// it is not and never will be. Throws kUnavailable if that can't be told now; then call again.
   virtual bool settle_commit(const Uuid& batch_key, Clock::time_point deadline) = 0;
 
   /// Deletes request and batch rows older than `before`, at most `limit`; returns how many.
@@ -243,9 +243,10 @@ class Storage {
   virtual std::string_view dialect() const = 0;
 };
 
-/// Opens the database behind `sqlite:PATH` or `mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]`
-/// and brings its schema up to date. Several servers may do so at once.
-/// Throws Error: kSchema, kUnavailable, or kInternal for a URL that can't be read.
+/// Opens the database behind `sqlite:PATH` or
+/// `mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]` and brings its schema up to date. Several
+/// servers may do so at once. Throws Error: kSchema, kUnavailable, or kInternal for a URL that
+/// can't be read.
 std::unique_ptr<Storage> open(std::string_view url, const Options& options);
 
 }  // namespace orderd::storage

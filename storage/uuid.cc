@@ -56,9 +56,9 @@ std::string Uuid::to_string() const {
 }
 
 Uuid Uuid::generate() {
-  // RFC 9562: 48 bits of milliseconds, the version, 12 bits, the variant, 62 bits. The 12 bits count
-  // within a millisecond, from a random start in the lower half; when they overflow, or when the
-  // clock steps back, the time part runs ahead of the clock.
+  // RFC 9562: 48 bits of milliseconds, the version, 12 bits, the variant, 62 bits. The 12 bits
+  // count within a millisecond, from a random start in the lower half; when they overflow, or when
+  // the clock steps back, the time part runs ahead of the clock.
   static std::mutex mutex;
   static std::uint64_t last_millis = 0;
   static std::uint32_t counter = 0;
@@ -67,10 +67,10 @@ Uuid Uuid::generate() {
   if (RAND_bytes(id.bytes.data(), static_cast<int>(id.bytes.size())) != 1) {
     throw std::runtime_error("no random bytes to be had");
   }
-  const auto now = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(
-          std::chrono::system_clock::now().time_since_epoch())
-          .count());
+  const auto now =
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                     std::chrono::system_clock::now().time_since_epoch())
+                                     .count());
   std::uint64_t millis = 0;
   std::uint32_t count = 0;
   {

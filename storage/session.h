@@ -1,0 +1,89 @@
+#pragma once
+
+#include <soci/soci.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/database.h"
+#include "storage/sql.h"
+
+namespace orderd::storage {
+
+class Session;
+
+/// The rows of a SELECT, one at a time. Each column is read as text, by both backends alike: SOCI's
+/// own conversion cuts integers (SQLite) or runs them through a stream (MySQL). No column of ours
+/// is NULL.
+class Rows {
+ public:
+  /// Goes on to the next row, the first one at first.
+  bool next();
+
+  std::string& text(std::size_t column) { return (*cells_)[column]; }
+  std::int64_t number(std::size_t column) const;
+  Uuid id(std::size_t column) const { return Uuid::from_bytes((*cells_)[column]); }
+
+ private:
+  friend class Session;
+  Rows(Session& session, const Sql& sql, std::size_t columns);
+
+  Session* session_;
+  std::string gist_;
+  std::unique_ptr<std::vector<std::string>> cells_;
+  std::optional<soci::statement> statement_;
+  bool started_ = false;
+  bool first_ = false;
+};
+
+/// One connection. All SQL goes through it. Every function throws `Error`; a session after whose
+/// error nothing is certain about it is `doubtful` and must not be used again.
+class Session {
+ public:
+  using Listener = std::function<void(std::string_view)>;
+
+  Session(const Database& database, const Listener& listener, bool patient = false);
+
+  /// Returns how many rows matched.
+  std::int64_t execute(const Sql& sql);
+  std::int64_t execute(Fixed text) { return execute(Sql(dialect_, text)); }
+  /// A statement of a migration: text of ours, but not from a Fixed.
+  void execute_script(const std::string& statement) { run(statement, false); }
+  /// The caller says how many columns the statement has.
+  Rows query(const Sql& sql, std::size_t columns) { return Rows(*this, sql, columns); }
+
+  void set_role(Role role);
+  void begin(Role role);
+  void commit();
+  void rollback();
+
+  Sql sql() const { return Sql(dialect_); }
+  Dialect dialect() const { return dialect_; }
+  bool in_transaction() const { return in_transaction_; }
+  bool doubtful() const { return doubtful_; }
+  std::optional<Role> role() const { return role_; }
+
+ private:
+  friend class Rows;
+
+  std::int64_t run(const std::string& statement, bool committing);
+  /// Reports a statement that is about to be sent.
+  void announce(const std::string& statement);
+  /// From a catch block: the Error for the exception in flight.
+  Error failed(std::string_view statement, bool committing);
+
+  const Dialect dialect_;
+  const Listener listener_;
+  std::unique_ptr<soci::session> soci_;
+  std::optional<Role> role_;
+  bool in_transaction_ = false;
+  bool doubtful_ = false;
+};
+
+}  // namespace orderd::storage

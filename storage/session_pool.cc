@@ -1,0 +1,99 @@
+#include "storage/session_pool.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace orderd::storage {
+namespace {
+
+/// A session that was idle for longer is asked whether it still lives.
+constexpr auto kTrust = std::chrono::seconds(15);
+
+}  // namespace
+
+Lease::Lease(Lease&& other) noexcept
+    : pool_(std::exchange(other.pool_, nullptr)),
+      role_(other.role_),
+      session_(std::move(other.session_)) {}
+
+Lease::~Lease() {
+  if (pool_ != nullptr) pool_->give_back(std::move(session_), role_);
+}
+
+Lease SessionPool::lease(Role role, Clock::time_point deadline) {
+  std::unique_ptr<Session> session;
+  Clock::time_point since;
+  {
+    std::unique_lock lock(mutex_);
+    const bool free = changed_.wait_until(lock, deadline, [&] {
+      return leased_ < max_sessions_ && (role == Role::kRead || writers_ < max_writers_);
+    });
+    if (!free) {
+      throw Error(Error::Kind::kUnavailable, "no database session became free in time");
+    }
+    ++leased_;
+    if (role == Role::kWrite) ++writers_;
+    session = take_idle(role, since);
+  }
+  // From here on the lease's destructor frees the place.
+  Lease lease(*this, role);
+  if (session != nullptr) session = ready(std::move(session), since);
+  if (session == nullptr) session = std::make_unique<Session>(database_, listener_);
+  lease.session_ = std::move(session);
+  lease->set_role(role);
+  return lease;
+}
+
+std::unique_ptr<Session> SessionPool::take_idle(Role role, Clock::time_point& since) {
+  if (idle_.empty()) return nullptr;
+  // The one used last among those of the role: the others may grow old and be closed by the server.
+  auto it = std::find_if(idle_.rbegin(), idle_.rend(),
+                         [&](const Idle& idle) { return idle.session->role() == role; });
+  // Another role's costs a statement more, a new session costs many, but one may be opened while
+  // there is room for it.
+  if (it == idle_.rend()) {
+    if (leased_ + static_cast<int>(idle_.size()) <= max_sessions_) return nullptr;
+    it = idle_.rbegin();
+  }
+  since = it->since;
+  std::unique_ptr<Session> session = std::move(it->session);
+  idle_.erase(std::next(it).base());
+  return session;
+}
+
+std::unique_ptr<Session> SessionPool::ready(std::unique_ptr<Session> session,
+                                            Clock::time_point since) {
+  if (Clock::now() - since < kTrust) return session;
+  try {
+    Rows rows = session->query(Sql(session->dialect(), "SELECT 1"), 1);
+    if (rows.next()) return session;
+  } catch (const Error&) {
+    spdlog::info("an idle database session was lost; a new one is opened");
+  }
+  return nullptr;
+}
+
+void SessionPool::give_back(std::unique_ptr<Session> session, Role role) noexcept {
+  if (session != nullptr && !session->doubtful() && session->in_transaction()) {
+    try {
+      session->rollback();
+    } catch (const std::exception&) {
+      session.reset();
+    }
+  }
+  if (session != nullptr && session->doubtful()) {
+    spdlog::warn("a database session is discarded after an error");
+    session.reset();
+  }
+  {
+    std::lock_guard lock(mutex_);
+    --leased_;
+    if (role == Role::kWrite) --writers_;
+    if (session != nullptr) idle_.push_back({std::move(session), Clock::now()});
+  }
+  // Those who wait want different things.
+  changed_.notify_all();
+}
+
+}  // namespace orderd::storage

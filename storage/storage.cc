@@ -1,0 +1,188 @@
+#include "storage/storage.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "storage/migrate.h"
+#include "storage/multi_insert.h"
+#include "storage/reads.h"
+#include "storage/session_pool.h"
+#include "storage/write.h"
+
+namespace orderd::storage {
+namespace {
+
+using Kind = Error::Kind;
+
+class ReadTransactionImpl : public ReadTransaction {
+ public:
+  explicit ReadTransactionImpl(Lease lease) : lease_(std::move(lease)) {}
+
+  void snapshot() override { lease_->begin(Role::kRead); }
+
+  std::vector<OrderVersion> versions(std::span<const Uuid> ids) override {
+    return read_versions(*lease_, ids);
+  }
+  std::vector<OrderPtr> load_orders(std::span<const Uuid> ids) override {
+    return read_orders(*lease_, ids);
+  }
+  std::map<NoteKey, pb::Note> load_notes(std::span<const NoteKey> keys) override {
+    return read_notes(*lease_, keys);
+  }
+  std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
+    return read_requests(*lease_, keys);
+  }
+  std::map<Claim, ClaimHolder> find_claims(std::span<const Claim> claims) override {
+    return read_claims(*lease_, claims);
+  }
+  Settings load_settings() override { return read_settings(*lease_); }
+  std::int64_t settings_version() override { return read_settings_version(*lease_); }
+
+  ListPage list_orders(const ListQuery& query) override { return read_order_page(*lease_, query); }
+  std::vector<pb::Note> list_notes(const Uuid& order_id, const std::optional<Uuid>& after,
+                                   int limit) override {
+    return read_note_page(*lease_, order_id, after, limit);
+  }
+  std::int64_t count_orders(std::string_view state_id) override {
+    return read_count(*lease_, state_id);
+  }
+  std::vector<Uuid> orders_in_state(std::string_view state_id, int limit) override {
+    return read_ids_in_state(*lease_, state_id, limit);
+  }
+
+ private:
+  Lease lease_;
+};
+
+/// Keeps other processes off an SQLite file: write-ahead logging would let them in, but lanes and
+/// caches assume that nobody else writes.
+class FileLock {
+ public:
+  explicit FileLock(const std::string& path) {
+    const std::string name = path + ".lock";
+    fd_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd_ < 0) {
+      throw Error(Kind::kInternal,
+                  "the file " + name + " can't be opened: " + std::strerror(errno));
+    }
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      char pid[16] = {};
+      const auto size = ::pread(fd_, pid, sizeof pid - 1, 0);
+      ::close(fd_);
+      throw Error(Kind::kSchema,
+                  "another orderd" +
+                      (size > 0 ? " (pid " + std::string(pid) + ")" : std::string()) +
+                      " has this database open");
+    }
+    const std::string pid = std::to_string(::getpid());
+    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, pid.data(), pid.size(), 0) < 0) {
+      // The process id is only for the message above.
+    }
+  }
+  ~FileLock() { ::close(fd_); }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
+class StorageImpl : public Storage {
+ public:
+  StorageImpl(const Database& database, const Options& options)
+      : lock_(database.dialect == Dialect::kSqlite ? std::make_unique<FileLock>(database.path)
+                                                   : nullptr),
+        // SQLite has one writer; a second session is needed for readers beside it.
+        pool_(database, std::max(options.max_sessions, 1),
+              database.dialect == Dialect::kSqlite ? 1 : std::max(options.max_sessions, 1),
+              options.on_statement) {
+    Session session(database, options.on_statement, true);
+    migrate(session, migrations(database.dialect));
+  }
+
+  std::unique_ptr<WriteTransaction> begin_write(Clock::time_point deadline) override {
+    return make_write_transaction(pool_.lease(Role::kWrite, deadline));
+  }
+  std::unique_ptr<ReadTransaction> begin_read(Clock::time_point deadline) override {
+    return std::make_unique<ReadTransactionImpl>(pool_.lease(Role::kRead, deadline));
+  }
+
+  bool settle_commit(const Uuid& batch_key, Clock::time_point deadline) override {
+    try {
+      Lease lease = pool_.lease(Role::kWrite, deadline);
+      lease->begin(Role::kWrite);
+      // If the other transaction is on its way still, this waits for its end.
+      insert_batch(*lease, batch_key, now());
+      lease->commit();
+      return false;
+    } catch (const Error& error) {
+      if (error.kind() == Kind::kDuplicate) return true;
+      if (error.kind() == Kind::kInternal || error.kind() == Kind::kSchema) throw;
+      throw Error(Kind::kUnavailable, "the lost COMMIT can't be settled now");
+    }
+  }
+
+  int sweep(Micros before, int limit) override {
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + std::chrono::seconds(10));
+    return sweep_table(*lease, "requests", "request_key", before, limit) +
+           sweep_table(*lease, "batches", "batch_key", before, limit);
+  }
+
+  std::string secret() override {
+    Lease lease = pool_.lease(Role::kRead, Clock::now() + std::chrono::seconds(10));
+    Rows rows =
+        lease->query(lease->sql() << "SELECT value FROM meta WHERE name = " << Blob{"secret"}, 1);
+    if (!rows.next()) throw Error(Kind::kSchema, "the database has no secret");
+    return std::move(rows.text(0));
+  }
+
+  std::string_view dialect() const override {
+    return pool_.database().dialect == Dialect::kSqlite ? "sqlite" : "mysql";
+  }
+
+ private:
+  static Micros now() {
+    const auto time = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+  }
+
+  /// Each chunk is a transaction of its own.
+  static int sweep_table(Session& session, Fixed table, Fixed key, Micros before, int limit) {
+    Sql select = session.sql();
+    select << "SELECT " << key << " FROM " << table << " WHERE create_time < " << before
+           << " ORDER BY create_time LIMIT " << limit;
+    std::vector<std::string> keys;
+    {
+      Rows rows = session.query(select, 1);
+      while (rows.next()) keys.push_back(std::move(rows.text(0)));
+    }
+    std::int64_t count = 0;
+    in_chunks(std::span<const std::string>(keys), [&](std::span<const std::string> chunk) {
+      Sql sql = session.sql();
+      append_delete(sql, table) << " WHERE " << key << " IN (";
+      bool first = true;
+      for (const std::string& value : chunk) {
+        if (!first) sql << ",";
+        first = false;
+        sql << Blob{value};
+      }
+      count += session.execute(sql << ")");
+    });
+    return static_cast<int>(count);
+  }
+
+  std::unique_ptr<FileLock> lock_;
+  SessionPool pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<Storage> open(std::string_view url, const Options& options) {
+  return std::make_unique<StorageImpl>(parse_url(url), options);
+}
+
+}  // namespace orderd::storage

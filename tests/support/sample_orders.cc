@@ -1,0 +1,160 @@
+#include <google/protobuf/util/message_differencer.h>
+
+#include <random>
+
+#include "tests/support/storage_test.h"
+
+namespace orderd::test {
+namespace {
+
+/// `characters` characters, the first of which is `start`, the rest four bytes each.
+std::string long_text(std::string start, std::size_t characters) {
+  std::size_t length = start.size();
+  std::string text = std::move(start);
+  for (; length < characters; ++length) text += "\U0001F600";
+  return text;
+}
+
+pb::Money money(std::int64_t minor) {
+  pb::Money result;
+  result.set_currency_code("EUR");
+  result.set_amount_minor(minor);
+  return result;
+}
+
+constexpr char kNasty[] = "'); DROP TABLE orders; -- : ? \\ \" ' :x /* %s {{x}} `\t\n";
+
+pb::Address rich_address(const std::string& name) {
+  pb::Address address;
+  address.set_name(long_text(name + kNasty, 255));
+  address.set_company(long_text("company", 255));
+  address.set_line1("1 Main St. :a");
+  address.set_line2("'quoted'");
+  address.set_city("S\xc3\xa3o Paulo");
+  address.set_region(long_text("", 255));
+  address.set_postal_code(long_text("", 32));
+  address.set_country_code("BR");
+  address.set_phone(long_text("+", 64));
+  return address;
+}
+
+}  // namespace
+
+StoredOrder rich_order() {
+  StoredOrder stored;
+  stored.id = Uuid::generate();
+  stored.version = 1;
+  pb::Order& order = stored.order;
+  order.set_order_id(stored.id.to_string());
+  order.set_etag("1");
+  order.set_order_number(long_text(stored.id.to_string() + "':?\\", 64));
+  order.set_state_id("new");
+  order.set_invoice_number(long_text("I" + stored.id.to_string(), 64));
+  pb::Customer& customer = *order.mutable_customer();
+  customer.set_customer_id(long_text("", 255));
+  customer.set_name(long_text(kNasty, 255));
+  customer.set_email(long_text("Ann:O'Hara@", 254));
+  customer.set_phone(long_text("", 64));
+  *order.mutable_billing_address() = rich_address("billing");
+  *order.mutable_shipping_address() = rich_address("shipping");
+  for (int i = 0; i < 12; ++i) {
+    pb::Item& item = *order.add_items();
+    item.set_item_id(i == 0 ? long_text("", 64) : std::to_string(i + 1));
+    item.set_sku(long_text(kNasty, 128));
+    item.set_name(long_text(kNasty, 512));
+    item.set_quantity(1'000'000'000 - i);
+    *item.mutable_unit_price() = money(5'000'000'000 + i);
+    *item.mutable_tax() = money(i);
+    *item.mutable_discount() = money(1);
+    *item.mutable_total() = money(INT64_MAX - i);
+  }
+  order.set_item_count(12);
+  order.set_currency_code("EUR");
+  order.set_prices_include_tax(true);
+  pb::Totals& totals = *order.mutable_totals();
+  *totals.mutable_items() = money(INT64_MAX);
+  *totals.mutable_shipping() = money(1);
+  *totals.mutable_shipping_tax() = money(0);
+  *totals.mutable_total() = money(INT64_MAX - 1);
+  for (int i = 0; i < 3; ++i) {
+    pb::Adjustment& adjustment = *totals.add_adjustments();
+    adjustment.set_label(long_text(kNasty, 255));
+    *adjustment.mutable_amount() = money(INT64_MIN + i);
+  }
+  for (int i = 0; i < 64; ++i) {
+    (*order.mutable_labels())[long_text("k" + std::to_string(i), 63)] = long_text(kNasty, 255);
+  }
+  for (int i = 0; i < 3; ++i) {
+    pb::Payment& payment = *order.add_payments();
+    payment.set_payment_id(Uuid::generate().to_string());
+    payment.set_gateway_account("external");
+    payment.set_gateway_reference(long_text(payment.payment_id(), 255));
+    payment.set_description(long_text(kNasty, 255));
+    payment.set_status(i == 0 ? pb::PAYMENT_STATUS_UNSYNCED : pb::PAYMENT_STATUS_CAPTURED);
+    if (i == 0) continue;  // its amounts are not known yet
+    *payment.mutable_authorized() = money(10);
+    *payment.mutable_captured() = money(9);
+    *payment.mutable_refunded() = money(0);
+    *payment.mutable_voided() = money(1);
+    *payment.mutable_capturable() = money(0);
+    *payment.mutable_refundable() = money(9);
+  }
+  order.set_note_count(2);
+  order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_COMPLETED);
+  order.mutable_cancellation()->set_reason(long_text(kNasty, 1000));
+  *order.mutable_cancellation()->mutable_complete_time() = storage::to_timestamp(1);
+  *order.mutable_order_time() = storage::to_timestamp(253'402'300'799'999'999);
+  *order.mutable_create_time() = storage::to_timestamp(0);
+  *order.mutable_update_time() = storage::to_timestamp(1'700'000'000'123'456);
+  return stored;
+}
+
+StoredOrder plain_order(Micros create_time) {
+  StoredOrder stored;
+  stored.id = Uuid::generate();
+  stored.version = 1;
+  pb::Order& order = stored.order;
+  order.set_order_id(stored.id.to_string());
+  order.set_etag("1");
+  order.set_order_number("N" + stored.id.to_string());
+  order.set_state_id("new");
+  *order.mutable_order_time() = storage::to_timestamp(create_time);
+  *order.mutable_create_time() = storage::to_timestamp(create_time);
+  *order.mutable_update_time() = storage::to_timestamp(create_time);
+  return stored;
+}
+
+std::map<Claim, ClaimHolder> claims_of(const StoredOrder& stored) {
+  const pb::Order& order = stored.order;
+  std::map<Claim, ClaimHolder> claims;
+  claims[{ClaimKind::kOrderNumber, order.order_number()}] = {stored.id, {}};
+  if (!order.invoice_number().empty()) {
+    claims[{ClaimKind::kInvoiceNumber, order.invoice_number()}] = {stored.id, {}};
+  }
+  for (const pb::Payment& payment : order.payments()) {
+    claims[{ClaimKind::kPaymentReference,
+            payment_claim(payment.gateway_account(), payment.gateway_reference())}] = {stored.id,
+                                                                                       {}};
+  }
+  return claims;
+}
+
+RequestKey random_request_key() {
+  RequestKey key;
+  const Uuid a = Uuid::generate();
+  const Uuid b = Uuid::generate();
+  std::copy(a.bytes.begin(), a.bytes.end(), key.bytes.begin());
+  std::copy(b.bytes.begin(), b.bytes.end(), key.bytes.begin() + 16);
+  return key;
+}
+
+testing::AssertionResult same(const google::protobuf::Message& a,
+                              const google::protobuf::Message& b) {
+  std::string report;
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&report);
+  if (differencer.Compare(a, b)) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << report.substr(0, 2000);
+}
+
+}  // namespace orderd::test
