@@ -1,0 +1,170 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "storage/storage.h"
+
+namespace orderd::test {
+
+/// What a write transaction is about to do, or has done.
+enum class Step { kBegin, kLock, kRead, kSave, kPositions, kAppendFeed, kCommit, kSettle };
+
+/// A storage that fails on demand: it hands everything on to a real one, and asks before and after
+/// each step of a write transaction. A hook that throws storage::Error is a fault of the database;
+/// one that throws from `after(kCommit)` loses the answer to a COMMIT that happened.
+class FaultyStorage final : public storage::Storage {
+ public:
+  struct Hooks {
+    std::function<void(Step)> before;
+    std::function<void(Step)> after;
+    /// What a batch is about to save.
+    std::function<void(const storage::ChangeSet&)> on_save;
+    /// Orders that somebody else has locked: asked for with each lock.
+    std::function<bool(const Uuid&)> locked;
+  };
+
+  explicit FaultyStorage(std::shared_ptr<storage::Storage> real) : real_(std::move(real)) {}
+
+  void set(Hooks hooks) {
+    std::lock_guard lock(mutex_);
+    hooks_ = std::make_shared<const Hooks>(std::move(hooks));
+  }
+
+  std::unique_ptr<storage::WriteTransaction> begin_write(
+      storage::Clock::time_point deadline) override {
+    before(Step::kBegin);
+    auto tx = std::make_unique<Transaction>(*this, real_->begin_write(deadline));
+    after(Step::kBegin);
+    return tx;
+  }
+  std::unique_ptr<storage::ReadTransaction> begin_read(
+      storage::Clock::time_point deadline) override {
+    return real_->begin_read(deadline);
+  }
+  bool settle_commit(const Uuid& batch_key, storage::Clock::time_point deadline) override {
+    before(Step::kSettle);
+    return real_->settle_commit(batch_key, deadline);
+  }
+  int sweep(Micros before, int limit) override { return real_->sweep(before, limit); }
+  std::string secret() override { return real_->secret(); }
+  std::string_view dialect() const override { return real_->dialect(); }
+
+ private:
+  class Transaction final : public storage::WriteTransaction {
+   public:
+    Transaction(FaultyStorage& owner, std::unique_ptr<storage::WriteTransaction> real)
+        : owner_(owner), real_(std::move(real)) {}
+
+    std::vector<storage::OrderVersion> versions(std::span<const Uuid> ids) override {
+      return real_->versions(ids);
+    }
+    std::vector<OrderPtr> load_orders(std::span<const Uuid> ids) override {
+      return step(Step::kRead, [&] { return real_->load_orders(ids); });
+    }
+    std::map<storage::NoteKey, pb::Note> load_notes(
+        std::span<const storage::NoteKey> keys) override {
+      return real_->load_notes(keys);
+    }
+    std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
+      return real_->find_requests(keys);
+    }
+    std::map<Claim, ClaimHolder> find_claims(std::span<const Claim> claims) override {
+      return real_->find_claims(claims);
+    }
+    Settings load_settings() override { return real_->load_settings(); }
+    std::int64_t settings_version() override { return real_->settings_version(); }
+
+    std::vector<storage::OrderVersion> lock_orders(std::span<const Uuid> sorted,
+                                                   storage::LockMode mode) override {
+      return step(Step::kLock, [&] {
+        std::vector<Uuid> free;
+        const auto locked = owner_.hooks()->locked;
+        for (const Uuid& id : sorted) {
+          if (!locked || !locked(id)) {
+            free.push_back(id);
+          } else if (mode == storage::LockMode::kWait) {
+            throw storage::Error(storage::Error::Kind::kLockWait, "injected");
+          }
+        }
+        return free.empty() ? std::vector<storage::OrderVersion>{} : real_->lock_orders(free, mode);
+      });
+    }
+    void save(const storage::ChangeSet& changes) override {
+      if (const auto hook = owner_.hooks()->on_save) hook(changes);
+      step(Step::kSave, [&] { real_->save(changes); });
+    }
+    std::optional<storage::Positions> take_positions(int count, std::int64_t settings_version,
+                                                     Micros now) override {
+      return step(Step::kPositions,
+                  [&] { return real_->take_positions(count, settings_version, now); });
+    }
+    void restamp(std::span<const Uuid> sorted, Micros time) override {
+      real_->restamp(sorted, time);
+    }
+    void append_feed(std::int64_t first, std::span<const storage::FeedRow> rows) override {
+      step(Step::kAppendFeed, [&] { real_->append_feed(first, rows); });
+    }
+    Settings lock_settings() override { return real_->lock_settings(); }
+    bool any_order_in(std::string_view state_id) override { return real_->any_order_in(state_id); }
+    void save_order_state(const pb::OrderState& state) override { real_->save_order_state(state); }
+    void set_settings_version(std::int64_t version) override {
+      real_->set_settings_version(version);
+    }
+    void save_requests(const Uuid& batch_key, Micros now,
+                       std::span<const RequestRecord> requests) override {
+      real_->save_requests(batch_key, now, requests);
+    }
+    void commit() override {
+      step(Step::kCommit, [&] { real_->commit(); });
+    }
+
+   private:
+    template <typename Work>
+    auto step(Step which, Work work) {
+      owner_.before(which);
+      if constexpr (std::is_void_v<decltype(work())>) {
+        work();
+        owner_.after(which);
+      } else {
+        auto result = work();
+        owner_.after(which);
+        return result;
+      }
+    }
+
+    FaultyStorage& owner_;
+    const std::unique_ptr<storage::WriteTransaction> real_;
+  };
+
+  std::shared_ptr<const Hooks> hooks() {
+    std::lock_guard lock(mutex_);
+    return hooks_;
+  }
+  void before(Step step) {
+    const auto current = hooks();
+    if (current->before) current->before(step);
+  }
+  void after(Step step) {
+    const auto current = hooks();
+    if (current->after) current->after(step);
+  }
+
+  const std::shared_ptr<storage::Storage> real_;
+  std::mutex mutex_;
+  std::shared_ptr<const Hooks> hooks_ = std::make_shared<const Hooks>();
+};
+
+/// A hook that throws the first `times` times that `step` comes.
+inline std::function<void(Step)> fail(Step step, storage::Error::Kind kind, int times = 1) {
+  return [step, kind, left = std::make_shared<std::atomic<int>>(times)](Step now) {
+    if (now == step && left->fetch_sub(1) > 0) throw storage::Error(kind, "injected");
+  };
+}
+
+}  // namespace orderd::test
