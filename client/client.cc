@@ -1,0 +1,182 @@
+#include "client/client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <limits>
+#include <utility>
+
+#include "client/client_impl.h"
+#include "client/request_id.h"
+#include "client/retry.h"
+
+namespace orderd::client {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::shared_ptr<grpc::Channel> connect(const Options& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetUserAgentPrefix(options.user_agent);
+  // The retries of a call are of no use if the channel waits longer than they do.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A page of a thousand whole orders is larger than the default of 4 MiB.
+  arguments.SetMaxReceiveMessageSize(std::numeric_limits<int>::max());
+  return grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), arguments);
+}
+
+template <class Stub, class Request, class Response>
+absl::StatusOr<Response> call(const Options& options, Stub& stub,
+                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                           Response*),
+                              const Request& request) {
+  Response response;
+  const absl::Status status =
+      internal::run_with_retries(options, [&](milliseconds timeout) -> absl::Status {
+        grpc::ClientContext context;
+        context.set_deadline(std::chrono::system_clock::now() + timeout);
+        response.Clear();
+        return internal::to_status((stub.*method)(&context, request, &response));
+      });
+  if (!status.ok()) return status;
+  return response;
+}
+
+template <class Stub, class Request, class Response>
+absl::StatusOr<Response> mutate(const Options& options, Stub& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                Request& request) {
+  if (request.request_id().empty()) request.set_request_id(new_request_id());
+  return call(options, stub, method, request);
+}
+
+using Orders = pb::OrderService::Stub;
+using Settings = pb::OrderSettingsService::Stub;
+
+}  // namespace
+
+Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options with_all_set)
+    : options(std::move(with_all_set)),
+      orders(pb::OrderService::NewStub(channel)),
+      settings(pb::OrderSettingsService::NewStub(channel)) {}
+
+Client::Client(Options options)
+    : impl_(std::make_shared<Impl>(connect(options), internal::with_defaults(options))) {}
+
+Client::Client(std::shared_ptr<grpc::Channel> channel, Options options)
+    : impl_(std::make_shared<Impl>(std::move(channel),
+                                   internal::with_defaults(std::move(options)))) {}
+
+absl::StatusOr<pb::CreateOrderResponse> Client::create_order(pb::CreateOrderRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::CreateOrder, request);
+}
+
+absl::StatusOr<pb::GetOrderResponse> Client::get_order(const pb::GetOrderRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::GetOrder, request);
+}
+
+absl::StatusOr<pb::BatchGetOrdersResponse> Client::batch_get_orders(
+    const pb::BatchGetOrdersRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::BatchGetOrders, request);
+}
+
+absl::StatusOr<pb::UpdateOrderResponse> Client::update_order(pb::UpdateOrderRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::UpdateOrder, request);
+}
+
+absl::StatusOr<pb::UpdateOrderStatusResponse> Client::update_order_status(
+    pb::UpdateOrderStatusRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::UpdateOrderStatus, request);
+}
+
+absl::StatusOr<pb::BatchUpdateOrderStatusResponse> Client::batch_update_order_status(
+    pb::BatchUpdateOrderStatusRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::BatchUpdateOrderStatus, request);
+}
+
+absl::StatusOr<pb::UpdateInvoiceResponse> Client::update_invoice(
+    pb::UpdateInvoiceRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::UpdateInvoice, request);
+}
+
+absl::StatusOr<pb::AddNoteResponse> Client::add_note(pb::AddNoteRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::AddNote, request);
+}
+
+absl::StatusOr<pb::UpdateNoteResponse> Client::update_note(pb::UpdateNoteRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::UpdateNote, request);
+}
+
+absl::StatusOr<pb::DeleteNoteResponse> Client::delete_note(pb::DeleteNoteRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::DeleteNote, request);
+}
+
+absl::StatusOr<pb::ListOrdersResponse> Client::list_orders_page(
+    const pb::ListOrdersRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::ListOrders, request);
+}
+
+PagedRange<pb::Order> Client::list_orders(pb::ListOrdersRequest request) const {
+  std::string token = request.page_token();
+  return {
+      [client = *this, request = std::move(request)](
+          const std::string& page_token) mutable -> absl::StatusOr<PagedRange<pb::Order>::Page> {
+        request.set_page_token(page_token);
+        auto response = client.list_orders_page(request);
+        if (!response.ok()) return response.status();
+        PagedRange<pb::Order>::Page page;
+        for (auto& order : *response->mutable_orders()) page.items.push_back(std::move(order));
+        page.next_page_token = response->next_page_token();
+        return page;
+      },
+      std::move(token)};
+}
+
+absl::StatusOr<pb::ListNotesResponse> Client::list_notes_page(
+    const pb::ListNotesRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::ListNotes, request);
+}
+
+PagedRange<pb::Note> Client::list_notes(pb::ListNotesRequest request) const {
+  std::string token = request.page_token();
+  return {[client = *this, request = std::move(request)](
+              const std::string& page_token) mutable -> absl::StatusOr<PagedRange<pb::Note>::Page> {
+            request.set_page_token(page_token);
+            auto response = client.list_notes_page(request);
+            if (!response.ok()) return response.status();
+            PagedRange<pb::Note>::Page page;
+            for (auto& note : *response->mutable_notes()) page.items.push_back(std::move(note));
+            page.next_page_token = response->next_page_token();
+            return page;
+          },
+          std::move(token)};
+}
+
+absl::StatusOr<pb::CreateOrderStateResponse> Client::create_order_state(
+    pb::CreateOrderStateRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::CreateOrderState, request);
+}
+
+absl::StatusOr<pb::GetOrderStateResponse> Client::get_order_state(
+    const pb::GetOrderStateRequest& request) const {
+  return call(impl_->options, *impl_->settings, &Settings::GetOrderState, request);
+}
+
+absl::StatusOr<pb::ListOrderStatesResponse> Client::list_order_states(
+    const pb::ListOrderStatesRequest& request) const {
+  return call(impl_->options, *impl_->settings, &Settings::ListOrderStates, request);
+}
+
+absl::StatusOr<pb::UpdateOrderStateResponse> Client::update_order_state(
+    pb::UpdateOrderStateRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::UpdateOrderState, request);
+}
+
+absl::StatusOr<pb::DeleteOrderStateResponse> Client::delete_order_state(
+    pb::DeleteOrderStateRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::DeleteOrderState, request);
+}
+
+}  // namespace orderd::client

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "client/error_details.h"
+#include "client/options.h"
+#include "client/paged_range.h"
+#include "orders/v1/order_service.pb.h"
+#include "orders/v1/settings_service.pb.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace orderd::client {
+
+namespace pb = ::orders::v1;
+
+/// One order of an import, answered.
+struct ImportAnswer {
+  /// Counts the requests of the import from 0. Answers come in this order, each once.
+  std::uint64_t index = 0;
+  const pb::ImportOrdersRequest& request;
+  const pb::ImportOrdersResponse& response;
+  /// The connection broke before the answer came, and the request was sent again. Then UNCHANGED
+  /// can mean that it went in the first time.
+  bool resent = false;
+};
+
+struct ImportOptions {
+  /// Requests that may be on their way without an answer; they are kept in memory. At least 1.
+  std::size_t window = 256;
+  /// A connection on which nothing moves for so long is replaced by a new one.
+  std::chrono::milliseconds stall_timeout{30'000};
+  /// The import ends if so long no answer has come, however often it has reconnected.
+  std::chrono::milliseconds give_up_after{60'000};
+};
+
+/// A client of orderd.
+///
+/// Calls block until they are answered or `Options::timeout` is over. All functions may be called
+/// from several threads at once. Copies share one connection, and are cheap.
+///
+/// RETRIES. A call is tried again, after a random and growing wait, when it ends in
+/// - UNAVAILABLE;
+/// - ABORTED or RESOURCE_EXHAUSTED with a `RetryInfo` (whose delay is the least that it waits), but
+///   never `ETAG_MISMATCH`;
+/// - DEADLINE_EXCEEDED, while the call as a whole still has time (`Options::attempt_timeout`).
+/// This is safe for mutations too: a request without a `request_id` is given one, the same for all
+/// its tries, so that a change whose answer was lost is not made twice. Set the `request_id`
+/// yourself if the change must also survive the end of your program.
+///
+/// ERRORS. Each status has the code and message of the server; `details(status)` has the reason and
+/// the rest. The reasons of each call are listed at its rpc in the protos. After UNAVAILABLE,
+/// DEADLINE_EXCEEDED and CANCELLED it is not known whether a change was made; after every other
+/// error it was not.
+class Client {
+ public:
+  /// Connects at the first call, and again whenever the connection is lost. Not encrypted.
+  explicit Client(Options options = {});
+  /// Over a channel that the caller made; `Options::server` and `user_agent` are not used.
+  explicit Client(std::shared_ptr<grpc::Channel> channel, Options options = {});
+
+  absl::StatusOr<pb::CreateOrderResponse> create_order(pb::CreateOrderRequest request) const;
+  absl::StatusOr<pb::GetOrderResponse> get_order(const pb::GetOrderRequest& request) const;
+  absl::StatusOr<pb::BatchGetOrdersResponse> batch_get_orders(
+      const pb::BatchGetOrdersRequest& request) const;
+  absl::StatusOr<pb::UpdateOrderResponse> update_order(pb::UpdateOrderRequest request) const;
+  absl::StatusOr<pb::UpdateOrderStatusResponse> update_order_status(
+      pb::UpdateOrderStatusRequest request) const;
+  /// OK also if changes were refused: see the status of each result.
+  absl::StatusOr<pb::BatchUpdateOrderStatusResponse> batch_update_order_status(
+      pb::BatchUpdateOrderStatusRequest request) const;
+  absl::StatusOr<pb::UpdateInvoiceResponse> update_invoice(pb::UpdateInvoiceRequest request) const;
+
+  absl::StatusOr<pb::AddNoteResponse> add_note(pb::AddNoteRequest request) const;
+  absl::StatusOr<pb::UpdateNoteResponse> update_note(pb::UpdateNoteRequest request) const;
+  absl::StatusOr<pb::DeleteNoteResponse> delete_note(pb::DeleteNoteRequest request) const;
+
+  /// All orders from `request.page_token` on, fetched `request.page_size` at a time. Each page is a
+  /// call with a timeout of its own.
+  PagedRange<pb::Order> list_orders(pb::ListOrdersRequest request) const;
+  /// One page, for callers that keep the token.
+  absl::StatusOr<pb::ListOrdersResponse> list_orders_page(
+      const pb::ListOrdersRequest& request) const;
+  PagedRange<pb::Note> list_notes(pb::ListNotesRequest request) const;
+  absl::StatusOr<pb::ListNotesResponse> list_notes_page(const pb::ListNotesRequest& request) const;
+
+  absl::StatusOr<pb::CreateOrderStateResponse> create_order_state(
+      pb::CreateOrderStateRequest request) const;
+  absl::StatusOr<pb::GetOrderStateResponse> get_order_state(
+      const pb::GetOrderStateRequest& request) const;
+  absl::StatusOr<pb::ListOrderStatesResponse> list_order_states(
+      const pb::ListOrderStatesRequest& request) const;
+  absl::StatusOr<pb::UpdateOrderStateResponse> update_order_state(
+      pb::UpdateOrderStateRequest request) const;
+  absl::StatusOr<pb::DeleteOrderStateResponse> delete_order_state(
+      pb::DeleteOrderStateRequest request) const;
+
+  /// Imports what `next` returns until it returns nothing, and reports each answer to `answered`;
+  /// both are called on the calling thread. While `next` blocks, no answer is reported.
+  ///
+  /// If the connection breaks, or an order is answered with an error that is worth another try, the
+  /// stream is opened again and what has no answer yet is sent again, which is harmless: the server
+  /// knows an order by its number. `Options::timeout` does not apply.
+  ///
+  /// OK: every request was answered, be it with CONFLICT or REFUSED. Otherwise the import stopped
+  /// after the last answer that was reported; begin again from there or from the start. An
+  /// exception from a callback ends the import and passes through.
+  absl::Status import_orders(const std::function<std::optional<pb::ImportOrdersRequest>()>& next,
+                             const std::function<void(const ImportAnswer&)>& answered,
+                             const ImportOptions& options = {}) const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace orderd::client

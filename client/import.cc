@@ -1,0 +1,236 @@
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/client_impl.h"
+#include "client/retry.h"
+
+namespace orderd::client {
+namespace {
+
+using RequestPtr = std::shared_ptr<const pb::ImportOrdersRequest>;
+
+/// One ImportOrders call. gRPC's threads collect answers, the importing thread does the rest.
+class ImportStream final
+    : public grpc::ClientBidiReactor<pb::ImportOrdersRequest, pb::ImportOrdersResponse> {
+ public:
+  explicit ImportStream(pb::OrderService::Stub& stub) {
+    stub.async()->ImportOrders(&context_, this);
+    AddHold();  // writes start outside of reactions
+    StartRead(&incoming_);
+    StartCall();
+  }
+
+  ~ImportStream() override {
+    context_.TryCancel();
+    finish().IgnoreError();
+  }
+
+  /// What has happened since the last time.
+  struct News {
+    std::vector<pb::ImportOrdersResponse> answers;
+    /// Another request can be written.
+    bool writable = false;
+    /// No more answers will come.
+    bool ended = false;
+  };
+  News take_news() {
+    std::lock_guard lock(mutex_);
+    unseen_ = false;
+    return {std::exchange(answers_, {}), !writing_ && !ended_, ended_};
+  }
+  /// Waits for news; false if there are none for so long.
+  bool wait(std::chrono::milliseconds at_most) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, at_most, [this] { return unseen_; });
+  }
+
+  /// Only when writable.
+  void write(RequestPtr request) {
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = true;
+    }
+    outgoing_ = std::move(request);
+    StartWrite(outgoing_.get());
+  }
+  void close() { StartWritesDone(); }
+
+  /// Waits for the end of the call, which must have ended or been canceled.
+  absl::Status finish() {
+    if (!std::exchange(hold_removed_, true)) RemoveHold();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return done_; });
+    return internal::to_status(status_);
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (ok) {
+      {
+        std::lock_guard lock(mutex_);
+        answers_.push_back(std::move(incoming_));
+        unseen_ = true;
+      }
+      changed_.notify_all();
+      incoming_.Clear();
+      StartRead(&incoming_);
+      return;
+    }
+    std::lock_guard lock(mutex_);
+    ended_ = unseen_ = true;
+    changed_.notify_all();
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::lock_guard lock(mutex_);
+    // After a failed write the stream is broken and the read ends too.
+    if (ok) writing_ = false;
+    unseen_ = true;
+    changed_.notify_all();
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    // Notified under the lock: the waiter may destroy this object as soon as it has it.
+    std::lock_guard lock(mutex_);
+    status_ = status;
+    done_ = true;
+    changed_.notify_all();
+  }
+
+  grpc::ClientContext context_;
+  pb::ImportOrdersResponse incoming_;
+  RequestPtr outgoing_;
+  bool hold_removed_ = false;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<pb::ImportOrdersResponse> answers_;  // this and what follows: guarded by mutex_
+  bool unseen_ = false;
+  bool writing_ = false;
+  bool ended_ = false;
+  bool done_ = false;
+  grpc::Status status_;
+};
+
+/// An import over as many streams as it takes.
+class Importer {
+ public:
+  Importer(pb::OrderService::Stub& stub, const Options& options, const ImportOptions& import,
+           const std::function<std::optional<pb::ImportOrdersRequest>()>& next,
+           const std::function<void(const ImportAnswer&)>& answered)
+      : stub_(stub), options_(options), import_(import), next_(next), answered_(answered) {}
+
+  absl::Status run() {
+    Backoff backoff(options_);
+    last_progress_ = options_.now();
+    while (true) {
+      const std::uint64_t answered_before = answered_count_;
+      const absl::Status status = run_stream();
+      if (no_more_ && unanswered_.empty()) return absl::OkStatus();
+      if (!internal::worth_retrying(status)) return status;
+
+      if (answered_count_ != answered_before) backoff.reset();
+      const std::chrono::milliseconds wait = backoff.next(status);
+      if (options_.now() + wait - last_progress_ >= import_.give_up_after) return status;
+      options_.sleep(wait);
+    }
+  }
+
+ private:
+  using Backoff = internal::Backoff;
+
+  struct Unanswered {
+    RequestPtr request;
+    bool resent = false;
+  };
+
+  /// Why the stream ended; never OK unless everything is answered.
+  absl::Status run_stream() {
+    ImportStream stream(stub_);
+    std::size_t sent = 0;  // of `unanswered_`, in this stream
+    bool closed = false;
+    while (true) {
+      ImportStream::News news = stream.take_news();
+      for (const auto& answer : news.answers) {
+        if (sent == 0) return absl::InternalError("the server answered an order that was not sent");
+        if (answer.result() == pb::IMPORT_RESULT_REFUSED) {
+          absl::Status refusal = to_status(answer.error());
+          if (internal::worth_retrying(refusal)) return refusal;
+        }
+        deliver(answer);
+        --sent;
+      }
+      if (news.ended) {
+        absl::Status status = stream.finish();
+        if (!status.ok()) return status;
+        if (closed && unanswered_.empty()) return status;
+        return absl::InternalError("the server ended the import before it had answered all orders");
+      }
+      if (news.writable && !closed) {
+        if (sent == unanswered_.size() && sent < window() && !no_more_) pull();
+        if (sent < unanswered_.size()) {
+          stream.write(unanswered_[sent].request);
+          ++sent;
+          continue;
+        }
+        if (no_more_) {
+          stream.close();
+          closed = true;
+        }
+      }
+      if (!stream.wait(import_.stall_timeout)) {
+        return absl::UnavailableError(
+            absl::StrCat("no answer from the server for ", import_.stall_timeout.count(), " ms"));
+      }
+    }
+  }
+
+  std::size_t window() const { return std::max<std::size_t>(import_.window, 1); }
+
+  void pull() {
+    // The time in which the caller has nothing to send does not count as a lack of answers.
+    const bool idle = unanswered_.empty();
+    auto request = next_();
+    if (idle) last_progress_ = options_.now();
+    if (request) {
+      unanswered_.push_back({std::make_shared<pb::ImportOrdersRequest>(*std::move(request))});
+    } else {
+      no_more_ = true;
+    }
+  }
+
+  void deliver(const pb::ImportOrdersResponse& response) {
+    const Unanswered front = std::move(unanswered_.front());
+    unanswered_.pop_front();
+    last_progress_ = options_.now();
+    answered_({answered_count_++, *front.request, response, front.resent});
+  }
+
+  pb::OrderService::Stub& stub_;
+  const Options& options_;
+  const ImportOptions& import_;
+  const std::function<std::optional<pb::ImportOrdersRequest>()>& next_;
+  const std::function<void(const ImportAnswer&)>& answered_;
+
+  std::deque<Unanswered> unanswered_;
+  std::uint64_t answered_count_ = 0;
+  bool no_more_ = false;
+  std::chrono::steady_clock::time_point last_progress_;
+};
+
+}  // namespace
+
+absl::Status Client::import_orders(
+    const std::function<std::optional<pb::ImportOrdersRequest>()>& next,
+    const std::function<void(const ImportAnswer&)>& answered, const ImportOptions& options) const {
+  return Importer(*impl_->orders, impl_->options, options, next, answered).run();
+}
+
+}  // namespace orderd::client

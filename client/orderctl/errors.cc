@@ -1,0 +1,104 @@
+#include "client/orderctl/errors.h"
+
+#include <fmt/core.h>
+
+#include <string_view>
+#include <utility>
+
+#include "client/error_details.h"
+#include "client/orderctl/text.h"
+
+namespace orderd::cli {
+namespace {
+
+std::string_view hint(const absl::Status& status, std::string_view reason) {
+  static constexpr std::pair<std::string_view, std::string_view> kHints[] = {
+      {"ORDER_NOT_FOUND", "`orderctl list` shows what there is"},
+      {"NOTE_NOT_FOUND", "`orderctl note list ORDER` shows the ids of its notes"},
+      {"STATE_NOT_FOUND", "`orderctl states list` shows the states"},
+      {"STATE_UNKNOWN", "`orderctl states list` shows the states"},
+      {"STATE_NOT_ENTERABLE",
+       "`orderctl get ORDER` shows where the order may go; `--force --reason TEXT` overrides"},
+      {"STATE_FINAL", "an order leaves a final state only with `--force --reason TEXT`"},
+      {"CANCEL_REQUIRED", "money of the order must be returned first"},
+      {"ETAG_MISMATCH",
+       "somebody else changed it: look at it again, then repeat with the current etag or without"},
+      {"ORDER_NUMBER_IN_USE", "`orderctl get` with the order_id above shows the other order"},
+      {"INVOICE_NUMBER_IN_USE", "`orderctl get` with the order_id above shows the other order"},
+      {"REQUEST_ID_REUSED", "use a new --request-id for a new change, or none"},
+      {"ADDRESS_CHANGE_NEEDS_REASON", "say why with --reason TEXT"},
+      {"STATE_IN_USE", "`orderctl list --state STATE` shows the orders that must leave it first"},
+      {"OVERLOADED", "the server sheds load: try again a little later"},
+  };
+  for (const auto& [of, text] : kHints) {
+    if (reason == of) return text;
+  }
+  if (status.code() == absl::StatusCode::kUnavailable && reason.empty()) {
+    return "is orderd running there? --server HOST:PORT or ORDERCTL_SERVER says where to look";
+  }
+  if (status.code() == absl::StatusCode::kDeadlineExceeded) {
+    return "a change may or may not have been made; --timeout SECONDS waits longer";
+  }
+  return "";
+}
+
+}  // namespace
+
+ExitCode exit_code(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kOk;
+    case absl::StatusCode::kNotFound:
+      return kNotFound;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return kInvalid;
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kAborted:
+      return kConflict;
+    case absl::StatusCode::kFailedPrecondition:
+      return kRefused;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kCancelled:
+      return kUnavailable;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return kPermission;
+    default:
+      return kInternal;
+  }
+}
+
+int fail(const absl::Status& status) {
+  const client::ErrorDetails error = client::details(status);
+  fmt::print(stderr, "error: {}\n", printable(std::string(status.message())));
+  if (!error.reason.empty()) fmt::print(stderr, "  reason: {}\n", printable(error.reason));
+  for (const auto& [key, value] : error.metadata) {
+    fmt::print(stderr, "  {}: {}\n", printable(key), printable(value));
+  }
+  for (const auto& violation : error.field_violations) {
+    fmt::print(stderr, "  field {}: {}\n", printable(violation.field),
+               printable(violation.description));
+  }
+  if (const auto text = hint(status, error.reason); !text.empty()) {
+    fmt::print(stderr, "hint: {}\n", text);
+  }
+  return exit_code(status);
+}
+
+std::string one_line(const absl::Status& status) {
+  const client::ErrorDetails error = client::details(status);
+  std::string line = error.reason.empty() ? absl::StatusCodeToString(status.code()) : error.reason;
+  line += ": ";
+  if (error.field_violations.empty()) line += std::string(status.message());
+  const char* separator = "";
+  for (const auto& violation : error.field_violations) {
+    line += fmt::format("{}{}: {}", separator, violation.field, violation.description);
+    separator = "; ";
+  }
+  return printable(line);
+}
+
+}  // namespace orderd::cli

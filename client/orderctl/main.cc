@@ -1,0 +1,111 @@
+#include <fmt/core.h>
+
+#include <chrono>
+#include <clocale>
+#include <cstdio>
+
+#include "client/orderctl/cli.h"
+#include "client/orderctl/text.h"
+
+namespace orderd::cli {
+namespace {
+
+constexpr char kFooter[] =
+    "First steps:\n"
+    "  orderctl list --open               what is to be done\n"
+    "  orderctl get 1001                  one order, by its number or id\n"
+    "  orderctl status 1001 processing    move it\n"
+    "  orderctl states list               where orders can go\n"
+    "  orderctl COMMAND --help            what a command can do, with examples\n"
+    "\n"
+    "Exit codes: 0 done; 1 a problem on this side (file, JSON); 2 wrong usage; 3 not found;\n"
+    "4 invalid; 5 conflict (exists already, etag mismatch); 6 refused by a rule; 7 server\n"
+    "unavailable, overloaded or too slow; 8 not permitted; 9 fault of the server; 10 partly done\n"
+    "(some lines of an import or orders of a batch were refused).\n"
+    "Answers go to standard output, all else to standard error.";
+
+client::Options client_options(const std::string& server, double timeout_seconds) {
+  client::Options options;
+  options.server = server;
+  options.user_agent = "orderctl";
+  options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(timeout_seconds * 1000));
+  // A person waits: better to hear within two seconds that nobody is there.
+  options.retry.max_attempts = 6;
+  return options;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("orderctl: work with the orders of an orderd server", "orderctl");
+  Action action;
+  std::string server = "127.0.0.1:50051";
+  double timeout = 10;
+  bool json = false;
+  std::string request_id;
+
+  app.add_option("--server", server, "HOST:PORT of orderd")
+      ->envname("ORDERCTL_SERVER")
+      ->capture_default_str();
+  app.add_flag("--json", json, "Print protobuf JSON, one object per line, instead of tables");
+  app.add_option("--timeout", timeout, "Seconds that a call may take, with its retries")
+      ->check(CLI::Range(0.001, 86'400.0))
+      ->capture_default_str();
+  app.add_option("--request-id", request_id,
+                 "UUID that makes the change repeatable: the same command with the same id is done "
+                 "only once");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.get_formatter()->column_width(34);
+
+  add_import_command(app, action);
+  add_order_commands(app, action);
+  add_list_command(app, action);
+  add_update_command(app, action);
+  add_status_command(app, action);
+  add_invoice_command(app, action);
+  add_note_commands(app, action);
+  add_states_commands(app, action);
+
+  std::string shell;
+  auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");
+  completion->add_option("SHELL", shell, "bash or zsh")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh"}));
+  completion->footer("Example:\n  source <(orderctl completion bash)");
+  // Set last: subcommands inherit the footer that is there when they are added.
+  app.footer(kFooter);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  if (completion->parsed()) {
+    fmt::print("{}", completion_script(app, shell));
+    return kOk;
+  }
+  Session session{client::Client(client_options(server, timeout)), json, request_id};
+  return action(session);
+}
+
+}  // namespace
+}  // namespace orderd::cli
+
+int main(int argc, char** argv) {
+  using namespace orderd::cli;
+  std::setlocale(LC_CTYPE, "C.UTF-8");  // for wcwidth
+  int code = kInternal;
+  try {
+    code = run(argc, argv);
+  } catch (const LocalError& error) {
+    fmt::print(stderr, "error: {}\n", printable(error.what()));
+    code = kLocal;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {}\n", printable(error.what()));
+    code = kLocal;
+  }
+  if (std::fflush(stdout) != 0) {
+    fmt::print(stderr, "error: can't write to standard output\n");
+    return kLocal;
+  }
+  return code;
+}

@@ -1,0 +1,186 @@
+#include "client/orderctl/print_order.h"
+
+#include <fmt/core.h>
+#include <google/protobuf/descriptor.h>
+
+#include <initializer_list>
+#include <map>
+#include <string>
+
+namespace orderd::cli {
+namespace {
+
+namespace pb = ::orders::v1;
+
+void print_field(std::string_view name, const std::string& value) {
+  if (!value.empty()) fmt::print("  {:<15} {}\n", name, printable(value));
+}
+
+std::string joined(std::initializer_list<std::string_view> parts, std::string_view separator) {
+  std::string text;
+  for (const auto part : parts) {
+    if (part.empty()) continue;
+    if (!text.empty()) text += separator;
+    text += part;
+  }
+  return text;
+}
+
+std::string format_customer(const pb::Customer& customer) {
+  return joined({customer.name(), customer.email(), customer.phone(),
+                 customer.customer_id().empty() ? "" : "id " + customer.customer_id()},
+                ", ");
+}
+
+std::string format_address(const pb::Address& address) {
+  return joined({address.name(), address.company(), address.line1(), address.line2(),
+                 joined({address.postal_code(), address.city()}, " "), address.region(),
+                 address.country_code(), address.phone()},
+                ", ");
+}
+
+/// PAYMENT_STATUS_PARTLY_CAPTURED -> partly captured
+std::string enum_text(std::string name, std::string_view prefix) {
+  name.erase(0, prefix.size());
+  for (auto& c : name) c = c == '_' ? ' ' : static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return name;
+}
+
+std::string money_or_dash(bool has, const pb::Money& money) {
+  return has ? format_money(money) : "-";
+}
+
+void print_items(const pb::Order& order) {
+  fmt::print("\n");
+  Table table({"ITEM", "SKU", "NAME", ">QUANTITY", ">UNIT PRICE", ">DISCOUNT", ">TAX", ">TOTAL"});
+  for (const auto& item : order.items()) {
+    table.add({item.item_id(), item.sku(), item.name(), std::to_string(item.quantity()),
+               format_money(item.unit_price()), money_or_dash(item.has_discount(), item.discount()),
+               money_or_dash(item.has_tax(), item.tax()), format_money(item.total())});
+  }
+  table.print();
+}
+
+void print_totals(const pb::Totals& totals) {
+  fmt::print("\n");
+  Table table({"TOTALS", ">"});
+  const auto add = [&](bool has, const std::string& name, const pb::Money& amount) {
+    if (has) table.add({name, format_money(amount)});
+  };
+  add(totals.has_items(), "items", totals.items());
+  add(totals.has_shipping(), "shipping", totals.shipping());
+  add(totals.has_shipping_tax(), "shipping tax", totals.shipping_tax());
+  for (const auto& adjustment : totals.adjustments()) {
+    add(true, adjustment.label(), adjustment.amount());
+  }
+  add(totals.has_total(), "total", totals.total());
+  table.print();
+}
+
+void print_shipments(const pb::Order& order) {
+  fmt::print("\n");
+  Table table({"SHIPMENT", "METHOD", "LINE", "ITEM", ">QUANTITY", "DELIVERY STATE", "SINCE",
+               "TRACKING NUMBERS"});
+  for (const auto& shipment : order.shipments()) {
+    std::string tracking;
+    for (const auto& number : shipment.tracking_numbers()) {
+      tracking += (tracking.empty() ? "" : ", ") + number;
+    }
+    for (const auto& line : shipment.lines()) {
+      table.add({shipment.shipment_id(), shipment.method_id(), line.line_id(), line.item_id(),
+                 std::to_string(line.quantity()), line.delivery_state_id(),
+                 format_time(line.delivery_state_time()), tracking});
+    }
+  }
+  table.print();
+}
+
+void print_payments(const pb::Order& order) {
+  fmt::print("\n");
+  Table table({"PAYMENT AT", "REFERENCE", "STATUS", ">AUTHORIZED", ">CAPTURED", ">REFUNDED",
+               ">VOIDED", "DESCRIPTION"});
+  for (const auto& payment : order.payments()) {
+    table.add({payment.gateway_account(), payment.gateway_reference(),
+               enum_text(pb::PaymentStatus_Name(payment.status()), "PAYMENT_STATUS_"),
+               money_or_dash(payment.has_authorized(), payment.authorized()),
+               money_or_dash(payment.has_captured(), payment.captured()),
+               money_or_dash(payment.has_refunded(), payment.refunded()),
+               money_or_dash(payment.has_voided(), payment.voided()), payment.description()});
+  }
+  table.print();
+}
+
+void print_actions(const pb::Order& order) {
+  std::string allowed;
+  std::string refused;
+  for (const auto& action : order.available_actions()) {
+    if (action.kind() != pb::ACTION_KIND_CHANGE_STATE) continue;
+    std::string& list = action.allowed() ? allowed : refused;
+    if (!list.empty()) list += ", ";
+    list += action.state_id();
+    if (!action.allowed()) list += " (" + action.reason() + ")";
+  }
+  if (allowed.empty() && refused.empty()) return;
+  fmt::print("\n");
+  print_field("can go to", or_dash(allowed));
+  print_field("can't go to", refused);
+}
+
+}  // namespace
+
+void print_order(const pb::Order& order) {
+  fmt::print("order {} ({})\n", printable(order.order_number()), printable(order.order_id()));
+  print_field("state", order.state_id());
+  print_field("invoice", or_dash(order.invoice_number()));
+  print_field("customer", format_customer(order.customer()));
+  print_field("billing", format_address(order.billing_address()));
+  print_field("shipping", format_address(order.shipping_address()));
+  const std::map<std::string, std::string> labels(order.labels().begin(), order.labels().end());
+  std::string label_text;
+  for (const auto& [key, value] : labels) {
+    label_text += (label_text.empty() ? "" : ", ") + key + "=" + value;
+  }
+  print_field("labels", label_text);
+  print_field("notes", std::to_string(order.note_count()));
+  if (order.cancellation().status() > pb::CANCELLATION_STATUS_NONE) {
+    print_field("cancellation",
+                joined({enum_text(pb::CancellationStatus_Name(order.cancellation().status()),
+                                  "CANCELLATION_STATUS_"),
+                        order.cancellation().reason()},
+                       ": "));
+  }
+  print_field("ordered", format_time(order.order_time()));
+  print_field("created", format_time(order.create_time()));
+  print_field("updated", format_time(order.update_time()));
+  print_field("etag", order.etag());
+  if (order.prices_include_tax()) print_field("prices", "include tax");
+
+  if (order.items_size() > 0) print_items(order);
+  if (order.has_totals()) print_totals(order.totals());
+  if (order.shipments_size() > 0) print_shipments(order);
+  if (order.payments_size() > 0) print_payments(order);
+  print_actions(order);
+}
+
+Table order_table() {
+  return Table({"NUMBER", "STATE", "INVOICE", "CUSTOMER", ">ITEMS", ">TOTAL", "ORDERED", "ID"});
+}
+
+void add_order(Table& table, const pb::Order& order) {
+  const auto& customer = order.customer();
+  table.add({order.order_number(), order.state_id(), or_dash(order.invoice_number()),
+             or_dash(customer.email().empty() ? customer.name() : customer.email()),
+             std::to_string(order.item_count()),
+             money_or_dash(order.totals().has_total(), order.totals().total()),
+             format_time(order.order_time()), order.order_id()});
+}
+
+void print_changed(const pb::Order& order, bool changed, bool replayed) {
+  const char* prefix = replayed ? "done before: " : changed ? "" : "no change: ";
+  fmt::print("{}order {} ({}): state {}, invoice {}, etag {}\n", prefix,
+             printable(order.order_number()), printable(order.order_id()),
+             printable(order.state_id()), printable(or_dash(order.invoice_number())),
+             printable(order.etag()));
+}
+
+}  // namespace orderd::cli
