@@ -124,8 +124,8 @@ inline Command create(const pb::CreateOrderRequest& request) {
   Command command = command_for("CreateOrder", request);
   command.order_id = Uuid::generate();
   command.creates = true;
-  const std::string number = rules::order_number_of(
-      request.order(), "T-" + command.order_id.to_string().substr(9));
+  const std::string number =
+      rules::order_number_of(request.order(), "T-" + command.order_id.to_string().substr(9));
   command.claims = {{ClaimKind::kOrderNumber, number}};
   command.rule = [request, id = command.order_id, number](const rules::Target& target,
                                                           const rules::Context& context) {
@@ -329,9 +329,9 @@ using EngineTest = OnDatabase<DatabaseTest>;
 /// For what SQLite has not: several lanes, several servers, a network.
 using MariaDbEngineTest = OnDatabase<::testing::Test>;
 
-#define EXPECT_REASON(result, expected)                       \
-  do {                                                        \
-    const absl::Status status_of_result = (result).status();  \
+#define EXPECT_REASON(result, expected)                                                  \
+  do {                                                                                   \
+    const absl::Status status_of_result = (result).status();                             \
     EXPECT_EQ(::orderd::errors::reason(status_of_result), expected) << status_of_result; \
   } while (false)
 

@@ -12,9 +12,9 @@ namespace orderd::engine {
 namespace {
 
 /// An id of the cache's first shard, so that a test knows who competes for room.
-Uuid id_of(std::uint8_t n) {
+Uuid id_of(int n) {
   Uuid id;
-  id.bytes[14] = n;
+  id.bytes[14] = static_cast<std::uint8_t>(n);
   return id;
 }
 
@@ -61,17 +61,17 @@ TEST(OrderCache, KeepsTheLaterVersionWhicheverComesFirst) {
 
 TEST(OrderCache, DropsTheLeastRecentlyUsed) {
   OrderCache cache(kShards * bytes_of_one() * 3);
-  for (std::uint8_t n : {1, 2, 3}) cache.put(order_of(id_of(n), 1));
+  for (int n : {1, 2, 3}) cache.put(order_of(id_of(n), 1));
   EXPECT_NE(cache.find(id_of(1), 1), nullptr);  // used, so 2 is now the oldest
   cache.put(order_of(id_of(4), 1));
   EXPECT_EQ(cache.find(id_of(2), 1), nullptr);
-  for (std::uint8_t n : {1, 3, 4}) EXPECT_NE(cache.find(id_of(n), 1), nullptr) << int{n};
+  for (int n : {1, 3, 4}) EXPECT_NE(cache.find(id_of(n), 1), nullptr) << n;
 }
 
 TEST(OrderCache, IsBoundedInBytesNotInOrders) {
   const std::size_t limit = kShards * bytes_of_one() * 4;
   OrderCache cache(limit);
-  for (std::uint8_t n : {1, 2, 3, 4}) cache.put(order_of(id_of(n), 1));
+  for (int n : {1, 2, 3, 4}) cache.put(order_of(id_of(n), 1));
   cache.put(order_of(id_of(5), 1, 250));  // takes the room of more than one
   EXPECT_NE(cache.find(id_of(5), 1), nullptr);
   EXPECT_EQ(cache.find(id_of(1), 1), nullptr);
@@ -112,7 +112,7 @@ TEST(OrderCache, ManyThreadsNeverSeeAnotherVersionThanTheyAskFor) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 5000; ++i) {
-        const Uuid id = id_of(static_cast<std::uint8_t>((i * 7 + t) % 32));
+        const Uuid id = id_of((i * 7 + t) % 32);
         const std::int64_t version = i % 11 + 1;
         if (const OrderPtr found = cache.find(id, version)) {
           if (found->version != version || found->id != id) ++wrong;

@@ -27,8 +27,8 @@ class RawDatabase {
   /// By position.
   std::vector<FeedEntry> feed() {
     std::vector<FeedEntry> entries;
-    auto rows = session_.query(
-        session_.sql() << "SELECT pos, order_id, version FROM feed ORDER BY pos", 3);
+    auto rows =
+        session_.query(session_.sql() << "SELECT pos, order_id, version FROM feed ORDER BY pos", 3);
     while (rows.next()) entries.push_back({rows.number(0), rows.id(1), rows.number(2)});
     return entries;
   }
@@ -39,10 +39,10 @@ class RawDatabase {
   };
   std::vector<Event> events(const Uuid& order_id) {
     std::vector<Event> events;
-    auto rows = session_.query(session_.sql()
-                                   << "SELECT version, payload FROM order_events WHERE order_id = "
-                                   << order_id << " ORDER BY version, n",
-                               2);
+    auto rows = session_.query(
+        session_.sql() << "SELECT version, payload FROM order_events WHERE order_id = " << order_id
+                       << " ORDER BY version, n",
+        2);
     while (rows.next()) {
       Event& event = events.emplace_back();
       event.version = rows.number(0);
@@ -51,8 +51,8 @@ class RawDatabase {
     return events;
   }
 
-  /// That the feed's positions are 1, 2, 3, … and hold, for each of these orders, every version from
-  /// 1 up to the one given, in this order, each with an event of that version.
+  /// That the feed's positions are 1, 2, 3, … and hold, for each of these orders, every version
+  /// from 1 up to the one given, in this order, each with an event of that version.
   void expect_history_without_gap(const std::map<Uuid, std::int64_t>& versions) {
     std::int64_t position = 0;
     std::map<Uuid, std::int64_t> seen;

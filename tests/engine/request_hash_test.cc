@@ -200,17 +200,19 @@ std::string label_on_the_wire(const std::string& key, const std::string& value) 
 
 pb::CreateOrderRequest parsed_with_labels(const std::string& labels) {
   pb::CreateOrderRequest request;
-  EXPECT_TRUE(request.ParseFromString("\x12" + std::string(1, static_cast<char>(labels.size())) +
-                                      labels));
+  EXPECT_TRUE(
+      request.ParseFromString("\x12" + std::string(1, static_cast<char>(labels.size())) + labels));
   return request;
 }
 
 TEST(BodyHash, TheOrderOfAMapDoesNotCount) {
-  const auto forward = parsed_with_labels(label_on_the_wire("a", "1") + label_on_the_wire("b", "2"));
+  const auto forward =
+      parsed_with_labels(label_on_the_wire("a", "1") + label_on_the_wire("b", "2"));
   const auto back = parsed_with_labels(label_on_the_wire("b", "2") + label_on_the_wire("a", "1"));
   ASSERT_EQ(forward.order().labels_size(), 2);
   EXPECT_EQ(body_hash(forward), body_hash(back));
-  const auto swapped = parsed_with_labels(label_on_the_wire("a", "2") + label_on_the_wire("b", "1"));
+  const auto swapped =
+      parsed_with_labels(label_on_the_wire("a", "2") + label_on_the_wire("b", "1"));
   EXPECT_NE(body_hash(forward), body_hash(swapped));
 
   std::mt19937 random(20261123);
@@ -235,9 +237,10 @@ TEST(BodyHash, AnEmptyLabelIsTheSameHoweverItWasMade) {
   pb::CreateOrderRequest built;
   (*built.mutable_order()->mutable_labels())["a"] = "";
   pb::CreateOrderRequest explicitly;  // key and value both on the wire
-  ASSERT_TRUE(explicitly.ParseFromString(std::string("\x12\x07\x42\x05\x0a\x01"
-                                                     "a\x12\x00",
-                                                     9)));
+  ASSERT_TRUE(
+      explicitly.ParseFromString(std::string("\x12\x07\x42\x05\x0a\x01"
+                                             "a\x12\x00",
+                                             9)));
   ASSERT_EQ(explicitly.order().labels().at("a"), "");
   EXPECT_EQ(body_hash(parsed), body_hash(built));
   EXPECT_EQ(body_hash(explicitly), body_hash(built));
@@ -262,7 +265,8 @@ TEST(BodyHash, DefaultIsUnsetUnlessTheFieldTellsThemApart) {
   cleared.set_invoice_number("");
   EXPECT_EQ(body_hash(cleared), unset);
 
-  // A message knows whether it is there: unset enterable_from and an empty one are different wishes.
+  // A message knows whether it is there: unset enterable_from and an empty one are different
+  // wishes.
   pb::CreateOrderStateRequest state;
   state.mutable_state()->set_state_id("s");
   const std::string any = body_hash(state);
