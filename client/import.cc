@@ -133,8 +133,9 @@ class Importer {
     while (true) {
       const std::uint64_t answered_before = answered_count_;
       const absl::Status status = run_stream();
+      if (status.ok() || !internal::worth_retrying(status)) return status;
       if (no_more_ && unanswered_.empty()) return absl::OkStatus();
-      if (!internal::worth_retrying(status)) return status;
+      for (std::size_t i = 0; i < sent_; ++i) unanswered_[i].resent = true;
 
       if (answered_count_ != answered_before) backoff.reset();
       const std::chrono::milliseconds wait = backoff.next(status);
@@ -154,18 +155,19 @@ class Importer {
   /// Why the stream ended; never OK unless everything is answered.
   absl::Status run_stream() {
     ImportStream stream(stub_);
-    std::size_t sent = 0;  // of `unanswered_`, in this stream
+    sent_ = 0;
     bool closed = false;
     while (true) {
       ImportStream::News news = stream.take_news();
       for (const auto& answer : news.answers) {
-        if (sent == 0) return absl::InternalError("the server answered an order that was not sent");
+        if (sent_ == 0)
+          return absl::InternalError("the server answered an order that was not sent");
         if (answer.result() == pb::IMPORT_RESULT_REFUSED) {
           absl::Status refusal = to_status(answer.error());
           if (internal::worth_retrying(refusal)) return refusal;
         }
         deliver(answer);
-        --sent;
+        --sent_;
       }
       if (news.ended) {
         absl::Status status = stream.finish();
@@ -174,10 +176,10 @@ class Importer {
         return absl::InternalError("the server ended the import before it had answered all orders");
       }
       if (news.writable && !closed) {
-        if (sent == unanswered_.size() && sent < window() && !no_more_) pull();
-        if (sent < unanswered_.size()) {
-          stream.write(unanswered_[sent].request);
-          ++sent;
+        if (sent_ == unanswered_.size() && sent_ < window() && !no_more_) pull();
+        if (sent_ < unanswered_.size()) {
+          stream.write(unanswered_[sent_].request);
+          ++sent_;
           continue;
         }
         if (no_more_) {
@@ -220,6 +222,8 @@ class Importer {
   const std::function<void(const ImportAnswer&)>& answered_;
 
   std::deque<Unanswered> unanswered_;
+  /// How many of them were sent in the current stream.
+  std::size_t sent_ = 0;
   std::uint64_t answered_count_ = 0;
   bool no_more_ = false;
   std::chrono::steady_clock::time_point last_progress_;

@@ -77,6 +77,11 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (app.get_subcommands().empty() && !app.remaining().empty()) {
+      fmt::print(stderr, "unknown command \"{}\"\nRun with --help for more information.\n",
+                 printable(app.remaining().front()));
+      return kUsage;
+    }
     return app.exit(error) == 0 ? kOk : kUsage;
   }
   if (completion->parsed()) {

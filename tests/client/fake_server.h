@@ -1,0 +1,195 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "orders/v1/order_service.grpc.pb.h"
+#include "orders/v1/settings_service.grpc.pb.h"
+
+namespace orderd::testing {
+
+namespace pb = ::orders::v1;
+
+/// An error with an ErrorInfo and, if `retry_ms` is not negative, a RetryInfo.
+inline google::rpc::Status rich_error(grpc::StatusCode code, const std::string& reason,
+                                      int retry_ms = -1) {
+  google::rpc::Status rich;
+  rich.set_code(code);
+  rich.set_message("refused: " + reason);
+  google::rpc::ErrorInfo info;
+  info.set_reason(reason);
+  info.set_domain("orders.v1");
+  (*info.mutable_metadata())["current_etag"] = "7";
+  rich.add_details()->PackFrom(info);
+  if (retry_ms >= 0) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(retry_ms / 1000);
+    retry.mutable_retry_delay()->set_nanos(retry_ms % 1000 * 1'000'000);
+    rich.add_details()->PackFrom(retry);
+  }
+  return rich;
+}
+
+inline grpc::Status to_grpc(const google::rpc::Status& rich) {
+  return {static_cast<grpc::StatusCode>(rich.code()), rich.message(), rich.SerializeAsString()};
+}
+
+/// Both services on a free port. Every call is recorded; a call first meets the next of `faults`.
+class FakeServer {
+ public:
+  struct Call {
+    std::string method;
+    std::string request_id;
+    std::string request;  // serialized
+    std::string user_agent;
+    std::chrono::system_clock::time_point deadline;
+  };
+  using Fault = std::function<grpc::Status(grpc::ServerContext&)>;
+  using ImportStream = grpc::ServerReaderWriter<pb::ImportOrdersResponse, pb::ImportOrdersRequest>;
+
+  explicit FakeServer(int port = 0) : orders_(*this), settings_(*this) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(&orders_);
+    builder.RegisterService(&settings_);
+    server_ = builder.BuildAndStart();
+  }
+  ~FakeServer() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  void fail_next(const grpc::Status& status, int times = 1) {
+    std::lock_guard lock(mutex_);
+    for (int i = 0; i < times; ++i) {
+      faults_.push_back([status](grpc::ServerContext&) { return status; });
+    }
+  }
+  void fail_next(Fault fault) {
+    std::lock_guard lock(mutex_);
+    faults_.push_back(std::move(fault));
+  }
+  std::vector<Call> calls() const {
+    std::lock_guard lock(mutex_);
+    return calls_;
+  }
+
+  // What the calls answer beyond the default. Set before the first call.
+  std::function<void(const pb::GetOrderRequest&, pb::GetOrderResponse&)> on_get_order;
+  std::function<void(const pb::ListOrdersRequest&, pb::ListOrdersResponse&)> on_list_orders;
+  std::function<void(const pb::ListNotesRequest&, pb::ListNotesResponse&)> on_list_notes;
+  std::function<void(const pb::UpdateOrderRequest&, pb::UpdateOrderResponse&)> on_update_order;
+  std::function<void(const pb::BatchUpdateOrderStatusRequest&, pb::BatchUpdateOrderStatusResponse&)>
+      on_batch;
+  std::function<void(const pb::ListOrderStatesRequest&, pb::ListOrderStatesResponse&)>
+      on_list_states;
+  /// `attempt` counts the streams from 0.
+  std::function<grpc::Status(int attempt, grpc::ServerContext&, ImportStream&)> on_import;
+
+ private:
+  template <class Request>
+  static std::string request_id(const Request& request) {
+    if constexpr (requires { request.request_id(); }) return request.request_id();
+    return "";
+  }
+
+  template <class Request>
+  grpc::Status enter(const std::string& method, grpc::ServerContext& context,
+                     const Request& request) {
+    Fault fault;
+    {
+      std::lock_guard lock(mutex_);
+      const auto agent = context.client_metadata().find("user-agent");
+      calls_.push_back({method, request_id(request), request.SerializeAsString(),
+                        agent == context.client_metadata().end()
+                            ? ""
+                            : std::string(agent->second.data(), agent->second.size()),
+                        context.deadline()});
+      if (!faults_.empty()) {
+        fault = std::move(faults_.front());
+        faults_.pop_front();
+      }
+    }
+    return fault ? fault(context) : grpc::Status::OK;
+  }
+
+  template <class Request, class Response>
+  grpc::Status unary(const std::string& method, grpc::ServerContext& context,
+                     const Request& request, Response& response,
+                     const std::function<void(const Request&, Response&)>& answer = nullptr) {
+    if (auto status = enter(method, context, request); !status.ok()) return status;
+    if constexpr (requires { response.set_changed(true); }) response.set_changed(true);
+    if (answer) answer(request, response);
+    return grpc::Status::OK;
+  }
+
+#define UNARY(Method, answer)                                                                  \
+  grpc::Status Method(grpc::ServerContext* context, const pb::Method##Request* request,        \
+                      pb::Method##Response* response) override {                               \
+    return fake_.unary<pb::Method##Request, pb::Method##Response>(#Method, *context, *request, \
+                                                                  *response, answer);          \
+  }
+
+  class Orders final : public pb::OrderService::Service {
+   public:
+    explicit Orders(FakeServer& fake) : fake_(fake) {}
+    UNARY(CreateOrder, nullptr)
+    UNARY(GetOrder, fake_.on_get_order)
+    UNARY(BatchGetOrders, nullptr)
+    UNARY(ListOrders, fake_.on_list_orders)
+    UNARY(UpdateOrder, fake_.on_update_order)
+    UNARY(UpdateOrderStatus, nullptr)
+    UNARY(BatchUpdateOrderStatus, fake_.on_batch)
+    UNARY(UpdateInvoice, nullptr)
+    UNARY(AddNote, nullptr)
+    UNARY(UpdateNote, nullptr)
+    UNARY(DeleteNote, nullptr)
+    UNARY(ListNotes, fake_.on_list_notes)
+
+    grpc::Status ImportOrders(grpc::ServerContext* context, ImportStream* stream) override {
+      int attempt = 0;
+      {
+        std::lock_guard lock(fake_.mutex_);
+        attempt = fake_.imports_++;
+      }
+      return fake_.on_import(attempt, *context, *stream);
+    }
+
+   private:
+    FakeServer& fake_;
+  };
+
+  class Settings final : public pb::OrderSettingsService::Service {
+   public:
+    explicit Settings(FakeServer& fake) : fake_(fake) {}
+    UNARY(CreateOrderState, nullptr)
+    UNARY(GetOrderState, nullptr)
+    UNARY(ListOrderStates, fake_.on_list_states)
+    UNARY(UpdateOrderState, nullptr)
+    UNARY(DeleteOrderState, nullptr)
+
+   private:
+    FakeServer& fake_;
+  };
+#undef UNARY
+
+  mutable std::mutex mutex_;
+  std::deque<Fault> faults_;
+  std::vector<Call> calls_;
+  int imports_ = 0;
+
+  Orders orders_;
+  Settings settings_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace orderd::testing
