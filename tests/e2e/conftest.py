@@ -16,9 +16,7 @@ def mariadb():
     server.close()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mysql"])
-def database(request, tmp_path_factory):
-    """The URL of an empty database, one of each kind per module."""
+def empty_database(request, tmp_path_factory):
     if request.param == "sqlite":
         yield f"sqlite:{tmp_path_factory.mktemp('database') / 'orders.db'}"
     else:
@@ -26,9 +24,21 @@ def database(request, tmp_path_factory):
             yield url
 
 
+@pytest.fixture(scope="module", params=["sqlite", "mysql"])
+def shared_database(request, tmp_path_factory):
+    """The URL of the database behind `server`, one of each kind per module."""
+    yield from empty_database(request, tmp_path_factory)
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def database(request, tmp_path_factory):
+    """The URL of an empty database for one test."""
+    yield from empty_database(request, tmp_path_factory)
+
+
 @pytest.fixture(scope="module")
-def server(database):
-    server = Server(database)
+def server(shared_database):
+    server = Server(shared_database)
     yield server
     assert server.stop() == 0, server.log()[-3000:]
 

@@ -107,6 +107,7 @@ class Server:
 
     def stop(self):
         """As an init system does. Returns the exit status."""
+        self.api.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self._reap()

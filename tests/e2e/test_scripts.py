@@ -1,0 +1,76 @@
+"""The commands of the README: scripts/run as a newcomer starts it."""
+
+import os
+import json
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import ORDERCTL, SCRIPTS
+
+
+class Run:
+    """scripts/run in the foreground of nobody, until `stop`."""
+
+    def __init__(self, *options):
+        started = time.monotonic()
+        environment = {key: value for key, value in os.environ.items()
+                       if not key.startswith(("ORDERD_", "ORDERCTL_"))}
+        self.process = subprocess.Popen(
+            [SCRIPTS / "run", "--listen", "127.0.0.1:0", *options], env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True)
+        self.output = ""
+        for line in self.process.stdout:
+            self.output += line
+            if match := re.search(r"orderd listening on (\S+)", line):
+                self.address = match.group(1)
+                self.seconds = time.monotonic() - started
+            if line.startswith("Ctrl-C"):
+                return
+        raise AssertionError(f"scripts/run ended: {self.process.wait()}\n{self.output}")
+
+    def stop(self):
+        """Ctrl-C goes to the whole process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.output += self.process.stdout.read()
+        return self.process.wait(timeout=60)
+
+
+def orders_of(run):
+    listed = subprocess.run([ORDERCTL, "--server", run.address, "--json", "list", "--all"],
+                            check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in listed.splitlines()]
+
+
+def test_run_brings_demo_orders_and_keeps_its_data(database):
+    run = Run("--database", database)
+    orders = orders_of(run)
+    assert len(orders) == 8
+    assert {order["state_id"] for order in orders} == {
+        "new", "processing", "completed", "suspended", "fraud", "canceled"}
+    assert {order["currency_code"] for order in orders} == {"EUR", "USD", "JPY", "BRL"}
+    assert f"orderctl --server {run.address} list" in run.output
+    subprocess.run([ORDERCTL, "--server", run.address, "status", "DEMO-1007", "processing"],
+                   check=True, capture_output=True)
+    assert run.stop() == 0, run.output
+
+    run = Run("--database", database)
+    print(f"the second start took {run.seconds:.2f} s")
+    again = {order["order_number"]: order for order in orders_of(run)}
+    assert len(again) == 8
+    assert again["DEMO-1007"]["state_id"] == "processing"
+    assert run.stop() == 0, run.output
+
+
+def test_run_says_why_it_ends(tmp_path):
+    with pytest.raises(AssertionError, match="scripts/run ended: [1-9]"):
+        Run("--database", "oracle://nowhere")
+
+
+def test_setup_has_nothing_to_do_on_a_machine_that_runs_the_tests():
+    done = subprocess.run([SCRIPTS / "setup", "test"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
