@@ -1,11 +1,11 @@
 #include "server/orders/states.h"
 
 #include <algorithm>
-#include <functional>
 #include <set>
 #include <unordered_set>
 
 #include <fmt/format.h>
+#include <google/protobuf/util/field_mask_util.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include "server/orders/fields.h"
@@ -14,6 +14,9 @@
 
 namespace orderd::rules {
 namespace {
+
+using google::protobuf::util::FieldMaskUtil;
+using google::protobuf::util::MessageDifferencer;
 
 constexpr std::size_t kMaxSlug = 64;
 
@@ -147,31 +150,13 @@ bool is_only_canceled(const pb::OrderState& state, const Settings& settings) {
                                }) == 1;
 }
 
-/// Copies one field of the request's state; null if there is no such path.
-using CopyField = void (*)(const pb::OrderState& from, pb::OrderState& to);
-CopyField copy_of(std::string_view path) {
-  using S = pb::OrderState;
-  if (path == "display_name") return [](const S& a, S& b) { b.set_display_name(a.display_name()); };
-  if (path == "category") return [](const S& a, S& b) { b.set_category(a.category()); };
-  if (path == "initial") return [](const S& a, S& b) { b.set_initial(a.initial()); };
-  if (path == "final") return [](const S& a, S& b) { b.set_final(a.final()); };
-  if (path == "allows_shipment_update") {
-    return [](const S& a, S& b) { b.set_allows_shipment_update(a.allows_shipment_update()); };
-  }
-  if (path == "allows_capture") {
-    return [](const S& a, S& b) { b.set_allows_capture(a.allows_capture()); };
-  }
-  if (path == "allows_cancel") {
-    return [](const S& a, S& b) { b.set_allows_cancel(a.allows_cancel()); };
-  }
-  if (path == "enterable_from") {
-    return [](const S& a, S& b) {
-      b.clear_enterable_from();
-      if (a.has_enterable_from()) *b.mutable_enterable_from() = a.enterable_from();
-    };
-  }
-  if (path == "position") return [](const S& a, S& b) { b.set_position(a.position()); };
-  return nullptr;
+constexpr std::string_view kChangeable[] = {
+    "display_name",   "category",      "initial",        "final",    "allows_shipment_update",
+    "allows_capture", "allows_cancel", "enterable_from", "position",
+};
+
+bool is_changeable(std::string_view path) {
+  return std::find(std::begin(kChangeable), std::end(kChangeable), path) != std::end(kChangeable);
 }
 
 template <class Request>
@@ -219,7 +204,7 @@ absl::Status validate(const pb::UpdateOrderStateRequest& request) {
   }
   for (int i = 0; i < request.update_mask().paths_size(); ++i) {
     const auto& path = request.update_mask().paths(i);
-    if (!copy_of(path)) {
+    if (!is_changeable(path)) {
       violations.add(fmt::format("update_mask.paths[{}]", i),
                      fmt::format("\"{}\" is not a field that can be changed", shown(path)));
     }
@@ -264,10 +249,10 @@ absl::StatusOr<SettingsChange> update_state(const pb::UpdateOrderStateRequest& r
   const auto* before = settings.live_state(id);
   if (!before) return errors::state_not_found(id);
   pb::OrderState after = *before;
-  for (const auto& path : request.update_mask().paths()) {
-    if (auto copy = copy_of(path)) copy(request.state(), after);
-  }
-  if (google::protobuf::util::MessageDifferencer::Equals(*before, after)) return SettingsChange{};
+  FieldMaskUtil::MergeOptions replace;
+  replace.set_replace_message_fields(true);
+  FieldMaskUtil::MergeMessageTo(request.state(), request.update_mask(), replace, &after);
+  if (MessageDifferencer::Equals(*before, after)) return SettingsChange{};
 
   errors::Violations violations;
   check_initial(after, violations);

@@ -3,6 +3,7 @@
 #include <map>
 
 #include <fmt/format.h>
+#include <google/protobuf/util/field_mask_util.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include "server/orders/fields.h"
@@ -12,57 +13,39 @@
 namespace orderd::rules {
 namespace {
 
+using google::protobuf::util::FieldMaskUtil;
 using google::protobuf::util::MessageDifferencer;
 
-/// Copies what one path of the mask names.
-using CopyField = void (*)(const pb::UpdateOrderRequest& request, pb::Order& order);
-
-#define COPY_MESSAGE(message)                                                          \
-  {                                                                                    \
-#message, [](const pb::UpdateOrderRequest& request,                                \
-                 pb::Order& order) { *order.mutable_##message() = request.message(); } \
-  }
-#define COPY_FIELD(message, field)                                                           \
-  {                                                                                          \
-#message "." #field,                                                                     \
-        [](const pb::UpdateOrderRequest& request,                                            \
-           pb::Order&                                                                        \
-               order) { order.mutable_##message()->set_##field(request.message().field()); } \
-  }
-#define COPY_ADDRESS(address)                                                            \
-  COPY_MESSAGE(address), COPY_FIELD(address, name), COPY_FIELD(address, company),        \
-      COPY_FIELD(address, line1), COPY_FIELD(address, line2), COPY_FIELD(address, city), \
-      COPY_FIELD(address, region), COPY_FIELD(address, postal_code),                     \
-      COPY_FIELD(address, country_code), COPY_FIELD(address, phone)
-
-const std::map<std::string_view, CopyField>& copies() {
-  static const std::map<std::string_view, CopyField> kCopies = {
-      COPY_MESSAGE(customer),         COPY_FIELD(customer, customer_id),
-      COPY_FIELD(customer, name),     COPY_FIELD(customer, email),
-      COPY_FIELD(customer, phone),    COPY_ADDRESS(billing_address),
-      COPY_ADDRESS(shipping_address), COPY_MESSAGE(labels),
-  };
-  return kCopies;
+/// What the mask can name is exactly what OrderDetails has.
+bool is_changeable(const std::string& path) {
+  return FieldMaskUtil::IsValidPath<pb::OrderDetails>(path);
 }
-
-#undef COPY_MESSAGE
-#undef COPY_FIELD
-#undef COPY_ADDRESS
 
 /// A part without content is absent, so that there is one form of it.
-void drop_empty_parts(pb::Order& order) {
-  if (order.customer().ByteSizeLong() == 0) order.clear_customer();
-  if (order.billing_address().ByteSizeLong() == 0) order.clear_billing_address();
-  if (order.shipping_address().ByteSizeLong() == 0) order.clear_shipping_address();
+template <class Parts>
+pb::OrderDetails details(const Parts& parts) {
+  pb::OrderDetails details;
+  if (parts.customer().ByteSizeLong() > 0) *details.mutable_customer() = parts.customer();
+  if (parts.billing_address().ByteSizeLong() > 0) {
+    *details.mutable_billing_address() = parts.billing_address();
+  }
+  if (parts.shipping_address().ByteSizeLong() > 0) {
+    *details.mutable_shipping_address() = parts.shipping_address();
+  }
+  *details.mutable_labels() = parts.labels();
+  return details;
 }
 
-pb::OrderDetails details(const pb::Order& order) {
-  pb::OrderDetails details;
-  if (order.has_customer()) *details.mutable_customer() = order.customer();
-  if (order.has_billing_address()) *details.mutable_billing_address() = order.billing_address();
-  if (order.has_shipping_address()) *details.mutable_shipping_address() = order.shipping_address();
-  *details.mutable_labels() = order.labels();
-  return details;
+void set_details(pb::Order& order, const pb::OrderDetails& details) {
+  order.clear_customer();
+  order.clear_billing_address();
+  order.clear_shipping_address();
+  if (details.has_customer()) *order.mutable_customer() = details.customer();
+  if (details.has_billing_address()) *order.mutable_billing_address() = details.billing_address();
+  if (details.has_shipping_address()) {
+    *order.mutable_shipping_address() = details.shipping_address();
+  }
+  *order.mutable_labels() = details.labels();
 }
 
 bool same_labels(const Labels& a, const Labels& b) {
@@ -86,7 +69,7 @@ absl::Status validate(const pb::UpdateOrderRequest& request) {
   }
   for (int i = 0; i < request.update_mask().paths_size(); ++i) {
     const auto& path = request.update_mask().paths(i);
-    if (!copies().contains(path)) {
+    if (!is_changeable(path)) {
       violations.add(fmt::format("update_mask.paths[{}]", i),
                      fmt::format("\"{}\" is not a field that can be changed", shown(path)));
     }
@@ -96,12 +79,13 @@ absl::Status validate(const pb::UpdateOrderRequest& request) {
 }
 
 Result update_order(const pb::UpdateOrderRequest& request, const Target& target, const Context&) {
-  const pb::Order& before = *target.order;
-  pb::Order after = before;
-  for (const auto& path : request.update_mask().paths()) {
-    if (auto copy = copies().find(path); copy != copies().end()) copy->second(request, after);
-  }
-  drop_empty_parts(after);
+  const pb::OrderDetails before = details(*target.order);
+  pb::OrderDetails after = before;
+  FieldMaskUtil::MergeOptions replace;
+  replace.set_replace_message_fields(true);
+  replace.set_replace_repeated_fields(true);
+  FieldMaskUtil::MergeMessageTo(details(request), request.update_mask(), replace, &after);
+  after = details(after);
 
   Change change;
   change.customer_changed =
@@ -111,11 +95,11 @@ Result update_order(const pb::UpdateOrderRequest& request, const Target& target,
   change.labels_changed = !same_labels(before.labels(), after.labels());
   if (!change.customer_changed && !change.labels_changed) return change;
 
+  set_details(change.after.emplace(*target.order), after);
   auto& event = *change.events.emplace_back().mutable_order_updated();
-  *event.mutable_before() = details(before);
-  *event.mutable_after() = details(after);
+  *event.mutable_before() = before;
+  *event.mutable_after() = after;
   event.set_reason(request.reason());
-  change.after = std::move(after);
   return change;
 }
 
