@@ -79,8 +79,9 @@ int fail(const absl::Status& status) {
     fmt::print(stderr, "  {}: {}\n", printable(key), printable(value));
   }
   for (const auto& violation : error.field_violations) {
-    fmt::print(stderr, "  field {}: {}\n", printable(violation.field),
-               printable(violation.description));
+    const bool said = violation.description == std::string(status.message());
+    fmt::print(stderr, "  field {}{}\n", printable(violation.field),
+               said ? "" : ": " + printable(violation.description));
   }
   if (const auto text = hint(status, error.reason); !text.empty()) {
     fmt::print(stderr, "hint: {}\n", text);

@@ -39,7 +39,7 @@ absl::Status parse_json(const std::string& text, google::protobuf::Message& mess
   std::string problem = syntax_error(text);
   if (problem.empty()) problem = std::string(status.message());
   return absl::InvalidArgumentError(
-      fmt::format("not a {} in JSON: {}", message.GetDescriptor()->name(), problem));
+      fmt::format("can't be read as {}: {}", message.GetDescriptor()->name(), problem));
 }
 
 std::string to_json(const google::protobuf::Message& message) {
