@@ -190,7 +190,7 @@ std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::judge(const 
       return answer;
     }
   }
-  if (edit.must_exist && plan.before.any_state(edit.state_id) == nullptr) {
+  if (edit.must_exist && plan.before.live_state(edit.state_id) == nullptr) {
     return errors::state_not_found(edit.state_id);
   }
   if (!edit.expected_etag.empty() && edit.expected_etag != etag_of(plan.before)) {

@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "server/orders/actions.h"
+#include "server/orders/fields.h"
+#include "server/orders/text.h"
 #include "server/rpc/order_service.h"
 
 // The reads of orders and notes.
@@ -16,10 +18,6 @@ constexpr int kMaxPageSize = 1000;
 constexpr std::size_t kPageBytes = 3u << 20;
 
 int page_size(int asked) { return asked == 0 ? kDefaultPageSize : std::min(asked, kMaxPageSize); }
-
-Micros to_micros(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1'000'000 + time.nanos() / 1000;
-}
 
 void set_view(pb::Order& order, pb::OrderView view, const Settings& settings) {
   if (view == pb::ORDER_VIEW_SUMMARY) {
@@ -55,15 +53,15 @@ storage::SortKey sort_key(pb::OrderSort sort) {
 storage::ListQuery::Keyset keyset(const StoredOrder& order, storage::SortKey sort) {
   switch (sort) {
     case storage::SortKey::kUpdateTime:
-      return {to_micros(order.order.update_time()), order.id};
+      return {rules::to_micros(order.order.update_time()), order.id};
     case storage::SortKey::kOrderTime:
-      return {to_micros(order.order.order_time()), order.id};
+      return {rules::to_micros(order.order.order_time()), order.id};
     case storage::SortKey::kTotal:
       return {order.order.totals().total().amount_minor(), order.id};
     case storage::SortKey::kCreateTime:
       break;
   }
-  return {to_micros(order.order.create_time()), order.id};
+  return {rules::to_micros(order.order.create_time()), order.id};
 }
 
 /// What a page token is bound to: the request as it matters to the sequence of orders.
@@ -96,6 +94,8 @@ void resolve_open_only(pb::OrderFilter& filter, const Settings& settings) {
 storage::ListQuery list_query(const pb::ListOrdersRequest& request, const Settings& settings) {
   storage::ListQuery query;
   query.filter = request.filter();
+  query.filter.set_invoice_number(std::string(rules::trimmed(query.filter.invoice_number())));
+  query.filter.set_order_number(std::string(rules::trimmed(query.filter.order_number())));
   query.by_state = query.filter.open_only() || !query.filter.state_ids().empty();
   if (query.filter.open_only()) resolve_open_only(query.filter, settings);
   query.sort = sort_key(request.sort());

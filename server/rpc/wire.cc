@@ -54,7 +54,7 @@ bool find_invalid_text(std::string_view bytes, const Descriptor& type, const std
     }
     if (field->type() == FieldDescriptor::TYPE_STRING) {
       if (!rules::count_code_points(value)) {
-        violations.add(name, "is not valid UTF-8");
+        violations.add(name, "must be valid UTF-8");
       }
     } else if (!find_invalid_text(value, *field->message_type(), name + ".", depth + 1,
                                   violations)) {
