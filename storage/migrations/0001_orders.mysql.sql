@@ -140,7 +140,7 @@ CREATE TABLE IF NOT EXISTS requests (
   body_hash VARBINARY(64) NOT NULL,
   order_id BINARY(16) NOT NULL,
   version BIGINT NOT NULL,
-  outcome VARBINARY(1024) NOT NULL,
+  outcome MEDIUMBLOB NOT NULL,
   create_time BIGINT NOT NULL,
   PRIMARY KEY (request_key),
   KEY requests_by_create (create_time)
