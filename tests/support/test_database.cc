@@ -137,6 +137,7 @@ void MariadbServer::install() {
   if (::waitpid(installer, &status, 0) != installer || status != 0) {
     throw std::runtime_error("mariadb-install-db failed: " + read_file(log));
   }
+  std::filesystem::create_directory(directory_ + "/tmp");
   socket_ = directory_ + "/s";
   port_ = free_port();
 }
@@ -147,6 +148,8 @@ void MariadbServer::start() {
                                   "--no-defaults",
                                   "--datadir=" + directory_ + "/data",
                                   "--socket=" + socket_,
+                                  // Another server that starts clears the common one.
+                                  "--tmpdir=" + directory_ + "/tmp",
                                   "--port=" + std::to_string(port_),
                                   "--bind-address=127.0.0.1",
                                   "--pid-file=" + directory_ + "/pid",
