@@ -9,6 +9,15 @@
 
 namespace orderd::test {
 
+namespace pb = ::orders::v1;
+
+/// An order without anything, in the initial state.
+inline pb::CreateOrderRequest empty_order() {
+  pb::CreateOrderRequest request;
+  request.mutable_order();
+  return request;
+}
+
 /// A client that hides nothing: one try per call, and all the time that it takes.
 inline client::Client strict_client(const std::string& address) {
   client::Options options;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "client/request_id.h"
+#include "tests/process/clients.h"
 
 namespace orderd::test {
 namespace {
@@ -83,7 +84,7 @@ std::size_t Load::own(std::size_t client, std::mt19937_64&) { return client; }
 Load::Load(std::vector<client::Client> servers, std::size_t order_count, std::uint64_t seed)
     : servers_(std::move(servers)), seed_(seed) {
   for (std::size_t i = 0; i < order_count; ++i) {
-    const auto made = servers_[i % servers_.size()].create_order({});
+    const auto made = servers_[i % servers_.size()].create_order(empty_order());
     if (!made.ok()) throw std::runtime_error("no order could be made: " + made.status().ToString());
     order_ids_.push_back(made->order().order_id());
     ledgers_.push_back(std::make_unique<Ledger>());

@@ -103,12 +103,12 @@ TEST_F(TwoServers, TheSameRequestAtTheSameMomentIsOneChangeWithEqualAnswers) {
   // Two of each: the same request meets itself in one batch and in another server's.
   const std::vector clients{strict_client(first_.address()), strict_client(second_.address()),
                             strict_client(first_.address()), strict_client(second_.address())};
-  const auto made = clients[0].create_order({});
+  const auto made = clients[0].create_order(empty_order());
   ASSERT_TRUE(made.ok()) << made.status();
   const std::string order_id = made->order().order_id();
   for (int round = 0; round < kRounds; ++round) {
     SCOPED_TRACE(round);
-    pb::CreateOrderRequest create;
+    pb::CreateOrderRequest create = empty_order();
     create.set_request_id(client::new_request_id());
     const auto orders = at_once(clients, [&](const auto& c) { return c.create_order(create); });
     int replayed = 0;
@@ -152,7 +152,7 @@ TEST_F(TwoServers, NoOrderEndsInAStateThatIsDeletedMeanwhile) {
   const std::vector clients{strict_client(first_.address()), strict_client(second_.address())};
   std::vector<std::string> order_ids;
   for (int i = 0; i < 4; ++i) {
-    const auto made = clients[1].create_order({});
+    const auto made = clients[1].create_order(empty_order());
     ASSERT_TRUE(made.ok()) << made.status();
     order_ids.push_back(made->order().order_id());
   }
