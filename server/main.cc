@@ -6,6 +6,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
@@ -109,6 +110,11 @@ void run_until_signal(storage::Storage& storage, engine::Reader& reader,
   background.join();
 }
 
+void log_of_grpc(gpr_log_func_args* args) {
+  spdlog::log(args->severity == GPR_LOG_SEVERITY_ERROR ? spdlog::level::warn : spdlog::level::debug,
+              "gRPC: {}", args->message);
+}
+
 int serve(const ops::Config& config) {
   std::unique_ptr<storage::Storage> storage;
   SettingsPtr initial;
@@ -164,6 +170,7 @@ int main(int argc, char** argv) {
   // What callers send that does not parse is answered, not logged.
   google::protobuf::SetLogHandler(nullptr);
   orderd::ops::start_logging(config->log_level);
+  gpr_set_log_function(orderd::log_of_grpc);
   exit_code = orderd::serve(*config);
   orderd::ops::stop_logging();
   return exit_code;

@@ -50,8 +50,8 @@ const pb::TimeRange* sort_range(const ListQuery& query) {
 
 class Lister {
  public:
-  Lister(Session& session, const ListQuery& query)
-      : session_(session), query_(query), lead_(choose_lead()) {}
+  Lister(Session& session, const ListQuery& query, int budget)
+      : session_(session), query_(query), budget_(budget), lead_(choose_lead()) {}
 
   ListPage run() {
     if (query_.by_state && query_.filter.state_ids_size() == 0) return {};
@@ -88,9 +88,9 @@ class Lister {
     sql << "SELECT COUNT(*) FROM (SELECT id FROM orders";
     sql.either(" INDEXED BY orders_by_email_create", " FORCE INDEX (orders_by_email_create)");
     sql << " WHERE email_key = ";
-    append_email(sql) << " LIMIT " << kScanBudget + 1 << ") AS few";
+    append_email(sql) << " LIMIT " << budget_ + 1 << ") AS few";
     Rows rows = session_.query(sql, 1);
-    const bool few = rows.next() && rows.number(0) <= kScanBudget;
+    const bool few = rows.next() && rows.number(0) <= budget_;
     if (!few) {
       lead_ = Lead::kNone;
     } else {
@@ -116,7 +116,7 @@ class Lister {
   /// few orders can't.
   bool needs_horizon() const {
     if (sorted_ || lead_ == Lead::kOrderNumber || lead_ == Lead::kInvoiceNumber) return false;
-    return has_residual() || streams_ * (query_.limit + 1) > kScanBudget;
+    return has_residual() || streams_ * (query_.limit + 1) > budget_;
   }
 
   Sql& append_email(Sql& sql) {
@@ -198,10 +198,10 @@ class Lister {
   /// first condition; a row constructor would make MySQL read from the start.
   void append_behind(Sql& sql, const ListQuery::Keyset& row, bool ascending, bool inclusive) {
     const Fixed column = sort_column(query_.sort);
-    const Fixed beyond = ascending ? Fixed(" > ") : Fixed(" < ");
-    sql << column << (ascending ? Fixed(" >= ") : Fixed(" <= ")) << row.sort_key << " AND ("
-        << column << beyond << row.sort_key << " OR id" << beyond
-        << (inclusive ? Fixed("= ") : Fixed("")) << row.id << ") AND ";
+    const Fixed beyond = ascending ? Fixed(" >") : Fixed(" <");
+    sql << column << beyond << "= " << row.sort_key << " AND (" << column << beyond << " "
+        << row.sort_key << " OR id" << beyond << (inclusive ? Fixed("= ") : Fixed(" ")) << row.id
+        << ") AND ";
   }
 
   void append_residual(Sql& sql) {
@@ -277,7 +277,7 @@ class Lister {
 
   /// The first of the rows at which a stream has used up its share of the budget.
   void find_horizon() {
-    Rows rows = session_.query(streams(false, 1, std::max(kScanBudget / streams_, 1) - 1), 2);
+    Rows rows = session_.query(streams(false, 1, std::max(budget_ / streams_, 1) - 1), 2);
     if (rows.next()) horizon_ = ListQuery::Keyset{rows.number(1), rows.id(0)};
   }
 
@@ -322,6 +322,7 @@ class Lister {
 
   Session& session_;
   const ListQuery& query_;
+  const int budget_;
   Lead lead_;
   int streams_ = 1;
   /// The leading condition gives few rows, which the database sorts.
@@ -332,8 +333,8 @@ class Lister {
 
 }  // namespace
 
-ListPage read_order_page(Session& session, const ListQuery& query) {
-  return Lister(session, query).run();
+ListPage read_order_page(Session& session, const ListQuery& query, int budget) {
+  return Lister(session, query, budget).run();
 }
 
 }  // namespace orderd::storage

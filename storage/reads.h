@@ -21,10 +21,14 @@ std::vector<pb::Note> read_note_page(Session& session, const Uuid& order_id,
 std::int64_t read_count(Session& session, std::string_view state_id);
 std::vector<Uuid> read_ids_in_state(Session& session, std::string_view state_id, int limit);
 
+/// A condition on `order_notes`. Not a list of pairs: SQLite would read the whole table for it.
+Sql& append_note_keys(Sql& sql, std::span<const NoteKey> keys);
+
 /// The table of a kind of claim.
 Fixed claim_table(ClaimKind kind);
 
-ListPage read_order_page(Session& session, const ListQuery& query);
+/// Examines at most `budget` rows, or one per state.
+ListPage read_order_page(Session& session, const ListQuery& query, int budget = kScanBudget);
 
 /// Index hints: SQLite's stands behind the table's name as MySQL's does.
 inline Sql& use_primary(Sql& sql) { return sql.either("", " FORCE INDEX (PRIMARY)"); }

@@ -6,16 +6,16 @@ namespace orderd::storage {
 
 using Kind = Error::Kind;
 
-Rows::Rows(Session& session, const Sql& sql, std::size_t columns)
+Rows::Rows(Session& session, const std::string& statement, std::size_t columns)
     : session_(&session),
-      gist_(sql.text().substr(0, 80)),
+      gist_(statement.substr(0, 80)),
       cells_(std::make_unique<std::vector<std::string>>(columns)) {
-  session.announce(sql.text());
+  session.announce(statement);
   try {
     statement_.emplace(*session.soci_);
     for (std::string& cell : *cells_) statement_->exchange(soci::into(cell));
     statement_->alloc();
-    statement_->prepare(sql.text());
+    statement_->prepare(statement);
     statement_->define_and_bind();
     first_ = statement_->execute(true);
   } catch (const soci::soci_error&) {
@@ -82,6 +82,17 @@ std::int64_t Session::run(const std::string& statement, bool committing) {
   } catch (const soci::soci_error&) {
     throw failed(statement, committing);
   }
+}
+
+std::vector<std::vector<std::string>> Session::script_rows(const std::string& statement,
+                                                           std::size_t columns) {
+  std::vector<std::vector<std::string>> result;
+  Rows rows(*this, statement, columns);
+  while (rows.next()) {
+    result.emplace_back();
+    for (std::size_t i = 0; i < columns; ++i) result.back().push_back(rows.text(i));
+  }
+  return result;
 }
 
 std::int64_t Session::execute(const Sql& sql) { return run(sql.text(), false); }

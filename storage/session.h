@@ -32,7 +32,7 @@ class Rows {
 
  private:
   friend class Session;
-  Rows(Session& session, const Sql& sql, std::size_t columns);
+  Rows(Session& session, const std::string& statement, std::size_t columns);
 
   Session* session_;
   std::string gist_;
@@ -55,8 +55,11 @@ class Session {
   std::int64_t execute(Fixed text) { return execute(Sql(dialect_, text)); }
   /// A statement of a migration: text of ours, but not from a Fixed.
   void execute_script(const std::string& statement) { run(statement, false); }
+  /// The rows of a statement that is not made of Fixed text, such as EXPLAIN of another one.
+  std::vector<std::vector<std::string>> script_rows(const std::string& statement,
+                                                    std::size_t columns);
   /// The caller says how many columns the statement has.
-  Rows query(const Sql& sql, std::size_t columns) { return Rows(*this, sql, columns); }
+  Rows query(const Sql& sql, std::size_t columns) { return Rows(*this, sql.text(), columns); }
 
   void set_role(Role role);
   void begin(Role role);

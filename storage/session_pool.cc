@@ -5,13 +5,6 @@
 #include <algorithm>
 
 namespace orderd::storage {
-namespace {
-
-/// A session that was idle for longer is asked whether it still lives.
-constexpr auto kTrust = std::chrono::seconds(15);
-
-}  // namespace
-
 Lease::Lease(Lease&& other) noexcept
     : pool_(std::exchange(other.pool_, nullptr)),
       role_(other.role_),
@@ -64,7 +57,7 @@ std::unique_ptr<Session> SessionPool::take_idle(Role role, Clock::time_point& si
 
 std::unique_ptr<Session> SessionPool::ready(std::unique_ptr<Session> session,
                                             Clock::time_point since) {
-  if (Clock::now() - since < kTrust) return session;
+  if (since != Clock::time_point::min() && Clock::now() - since < trust_) return session;
   try {
     Rows rows = session->query(Sql(session->dialect(), "SELECT 1"), 1);
     if (rows.next()) return session;
@@ -82,7 +75,8 @@ void SessionPool::give_back(std::unique_ptr<Session> session, Role role) noexcep
       session.reset();
     }
   }
-  if (session != nullptr && session->doubtful()) {
+  const bool doubtful = session != nullptr && session->doubtful();
+  if (doubtful) {
     spdlog::warn("a database session is discarded after an error");
     session.reset();
   }
@@ -91,6 +85,10 @@ void SessionPool::give_back(std::unique_ptr<Session> session, Role role) noexcep
     --leased_;
     if (role == Role::kWrite) --writers_;
     if (session != nullptr) idle_.push_back({std::move(session), Clock::now()});
+    // What ended this one may have ended the others: each is asked before it is used.
+    if (doubtful) {
+      for (Idle& idle : idle_) idle.since = Clock::time_point::min();
+    }
   }
   // Those who wait want different things.
   changed_.notify_all();

@@ -35,12 +35,14 @@ class Lease {
 class SessionPool {
  public:
   /// At most `max_sessions` are open, and at most `max_writers` on loan for writing.
+  /// A session that was idle for longer than `trust` is asked whether it still lives.
   SessionPool(const Database& database, int max_sessions, int max_writers,
-              Session::Listener listener)
+              Session::Listener listener, Clock::duration trust = std::chrono::seconds(15))
       : database_(database),
         max_sessions_(max_sessions),
         max_writers_(max_writers),
-        listener_(std::move(listener)) {}
+        listener_(std::move(listener)),
+        trust_(trust) {}
 
   /// A session that works, or did a moment ago, in the right role. Throws kUnavailable if none is
   /// free at the deadline.
@@ -65,6 +67,7 @@ class SessionPool {
   const int max_sessions_;
   const int max_writers_;
   const Session::Listener listener_;
+  const Clock::duration trust_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

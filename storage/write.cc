@@ -37,16 +37,8 @@ void write_notes(Session& session, std::span<const NoteRow> notes, bool update) 
 void delete_notes(Session& session, std::span<const NoteKey> keys) {
   in_chunks(keys, [&](std::span<const NoteKey> chunk) {
     Sql sql = session.sql();
-    append_delete(sql, "order_notes") << " WHERE (order_id, note_id) IN (";
-    sql.either("VALUES ", "");
-    bool first = true;
-    for (const NoteKey& key : chunk) {
-      if (!first) sql << ",";
-      first = false;
-      sql << "(";
-      sql.list(key.order_id, key.note_id) << ")";
-    }
-    session.execute(sql << ")");
+    append_delete(sql, "order_notes") << " WHERE ";
+    session.execute(append_note_keys(sql, chunk));
   });
 }
 

@@ -192,12 +192,15 @@ void add_state_options(CLI::App& command, Flags& flags, bool creating) {
   command.add_option("--category", flags.category, "What it means for the work on the order")
       ->required(creating)
       ->check(CLI::IsMember(categories));
-  command.add_flag("--initial,!--no-initial", flags.initial, "New orders start here");
-  command.add_flag("--final,!--no-final", flags.final, "No order leaves it");
-  command.add_flag("--allow-shipments,!--no-shipments", flags.shipment_update,
-                   "Shipments may be updated");
-  command.add_flag("--allow-capture,!--no-capture", flags.capture, "Payments may be captured");
-  command.add_flag("--allow-cancel,!--no-cancel", flags.cancel, "The order may be canceled");
+  const auto add_flag = [&](const char* names, std::optional<bool>& flag, const char* description) {
+    command.add_flag_function(
+        names, [&flag](std::int64_t count) { flag = count > 0; }, description);
+  };
+  add_flag("--initial,!--no-initial", flags.initial, "New orders start here");
+  add_flag("--final,!--no-final", flags.final, "No order leaves it");
+  add_flag("--allow-shipments,!--no-shipments", flags.shipment_update, "Shipments may be updated");
+  add_flag("--allow-capture,!--no-capture", flags.capture, "Payments may be captured");
+  add_flag("--allow-cancel,!--no-cancel", flags.cancel, "The order may be canceled");
   auto* from =
       command.add_option("--from", flags.from, "STATE: enterable only from here; may be repeated")
           ->allow_extra_args(false);

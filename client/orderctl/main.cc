@@ -29,6 +29,7 @@ client::Options client_options(const std::string& server, double timeout_seconds
   options.server = server;
   options.user_agent = "orderctl";
   options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(timeout_seconds * 1000));
+  options.attempt_timeout = options.timeout / 2;
   // A person waits: better to hear within two seconds that nobody is there.
   options.retry.max_attempts = 6;
   return options;

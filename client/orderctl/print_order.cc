@@ -83,8 +83,8 @@ void print_shipments(const pb::Order& order) {
                "TRACKING NUMBERS"});
   for (const auto& shipment : order.shipments()) {
     std::string tracking;
-    for (const auto& number : shipment.tracking_numbers()) {
-      tracking += (tracking.empty() ? "" : ", ") + number;
+    for (const auto& tracked : shipment.tracking_numbers()) {
+      tracking += (tracking.empty() ? "" : ", ") + tracked.number();
     }
     for (const auto& line : shipment.lines()) {
       table.add({shipment.shipment_id(), shipment.method_id(), line.line_id(), line.item_id(),

@@ -73,8 +73,7 @@ void Batch::lock_and_load(storage::LockMode mode) {
   std::vector<storage::OrderVersion> locked;
   if (!ids.empty()) locked = tx_.lock_orders(ids, mode);
   if (mode == storage::LockMode::kSkipLocked && locked.size() < ids.size()) {
-    for (const storage::OrderVersion& order : tx_.versions(ids)) contended_.insert(order.id);
-    for (const storage::OrderVersion& order : locked) contended_.erase(order.id);
+    note_contended(ids, locked);
   }
 
   if (!keys.empty()) {
@@ -89,9 +88,10 @@ void Batch::lock_and_load(storage::LockMode mode) {
       requests_.emplace(record.key, std::move(record));
     }
     if (!replayed.empty()) {
-      const auto more =
-          tx_.lock_orders(sorted_unique(std::move(replayed)), storage::LockMode::kWait);
+      replayed = sorted_unique(std::move(replayed));
+      const auto more = tx_.lock_orders(replayed, mode);
       locked.insert(locked.end(), more.begin(), more.end());
+      if (more.size() < replayed.size()) note_contended(replayed, more);
     }
   }
   load_orders(std::move(locked));
@@ -110,6 +110,14 @@ void Batch::lock_and_load(storage::LockMode mode) {
   }
 }
 
+void Batch::note_contended(const std::vector<Uuid>& wanted,
+                           const std::vector<storage::OrderVersion>& locked) {
+  std::set<Uuid> others;
+  for (const storage::OrderVersion& order : tx_.versions(wanted)) others.insert(order.id);
+  for (const storage::OrderVersion& order : locked) others.erase(order.id);
+  contended_.merge(others);
+}
+
 void Batch::load_orders(std::vector<storage::OrderVersion> locked) {
   std::vector<Uuid> missing;
   for (const storage::OrderVersion& order : locked) {
@@ -125,7 +133,7 @@ void Batch::load_orders(std::vector<storage::OrderVersion> locked) {
 }
 
 Batch::Result Batch::run(const Command& command) {
-  if (!command.creates && contended_.contains(command.order_id)) return {true, Answer{}};
+  if (is_contended(command)) return {true, Answer{}};
   if (auto replayed = replay(command)) return {false, std::move(*replayed)};
 
   rules::Target target;
@@ -158,6 +166,14 @@ Batch::Result Batch::run(const Command& command) {
   answer.note = note_of(command.order_id, change->outcome.note_id());
   answer.outcome = std::move(change->outcome);
   return {false, std::move(answer)};
+}
+
+bool Batch::is_contended(const Command& command) const {
+  if (!command.creates && contended_.contains(command.order_id)) return true;
+  // The retry of a creation is answered with the order that it made.
+  if (!command.request) return false;
+  const auto it = requests_.find(*command.request);
+  return it != requests_.end() && contended_.contains(it->second.order_id);
 }
 
 std::optional<absl::StatusOr<Answer>> Batch::replay(const Command& command) {

@@ -65,6 +65,10 @@ class Batch {
   };
 
   void lock_and_load(storage::LockMode mode);
+  /// Remembers which of the wanted orders exist but could not be locked.
+  void note_contended(const std::vector<Uuid>& wanted,
+                      const std::vector<storage::OrderVersion>& locked);
+  bool is_contended(const Command& command) const;
   void load_orders(std::vector<storage::OrderVersion> locked);
   Result run(const Command& command);
   std::optional<absl::StatusOr<Answer>> replay(const Command& command);

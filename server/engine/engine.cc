@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "server/engine/batch.h"
@@ -29,6 +30,9 @@ constexpr milliseconds kRetryDelay{200};
 constexpr std::chrono::seconds kSessionWait{2};
 /// A batch that fails this often is split, a command that does so alone is refused.
 constexpr int kMaxReruns = 12;
+/// The same for waits in vain, each of which takes seconds: for orders once, since then they are
+/// skipped, and for what can't be skipped (a claim, the feed's head) twice more.
+constexpr int kMaxLockWaits = 3;
 
 struct Pending {
   Command command;
@@ -192,6 +196,8 @@ Engine::Impl::Pendings Engine::Impl::take(Lane& lane, bool& with_contended) {
 
 void Engine::Impl::run(Lane& lane, Pendings batch, storage::LockMode mode) {
   absl::Status failure = errors::internal();
+  int lock_waits = 0;
+  bool was_unavailable = false;
   for (int attempts = 0; attempts < kMaxReruns; ++attempts) {
     drop_abandoned(batch);
     if (batch.empty()) return;
@@ -205,9 +211,10 @@ void Engine::Impl::run(Lane& lane, Pendings batch, storage::LockMode mode) {
       } else if (error.kind() == Kind::kLockWait) {
         failure = errors::overloaded(kRetryDelay);
         mode = storage::LockMode::kSkipLocked;
+        if (++lock_waits == kMaxLockWaits) break;
       } else if (error.kind() == Kind::kUnavailable) {
         // The first time the session may only have been stale.
-        if (attempts > 0) {
+        if (std::exchange(was_unavailable, true)) {
           return answer_all(std::move(batch), errors::database_unavailable(kRetryDelay));
         }
       } else if (error.kind() != Kind::kDuplicate) {
@@ -218,6 +225,10 @@ void Engine::Impl::run(Lane& lane, Pendings batch, storage::LockMode mode) {
       }
     } catch (const std::exception& error) {
       spdlog::error("a batch of {} failed: {}", batch.size(), error.what());
+      failure = errors::internal();
+      break;
+    } catch (...) {
+      spdlog::error("a batch of {} failed", batch.size());
       failure = errors::internal();
       break;
     }
@@ -251,7 +262,6 @@ bool Engine::Impl::attempt(Lane& lane, Pendings& batch, storage::LockMode mode) 
   }
   tx.reset();
   ++batches_;
-  commands_ += batch.size();
   finish(lane, std::move(batch), work);
   return true;
 }
@@ -265,7 +275,7 @@ std::optional<bool> Engine::Impl::settle(Lane& lane, const Uuid& batch_key) {
       spdlog::warn("the answer to a COMMIT was lost; the batch {}",
                    committed ? "is committed" : "is not committed and runs again");
       return committed;
-    } catch (const storage::Error& error) {
+    } catch (const std::exception& error) {
       spdlog::warn("the answer to a COMMIT was lost and can't be decided yet: {}", error.what());
       if (pause(lane, jitter(milliseconds(200)))) return std::nullopt;
     }
@@ -285,6 +295,7 @@ void Engine::Impl::finish(Lane& lane, Pendings batch, Batch& done) {
       answers.emplace_back(std::move(batch[i].command.done), std::move(result.answer));
     }
   }
+  commands_ += answers.size();
   answer(std::move(answers));
   if (contended.empty()) return;
   std::lock_guard lock(mutex_);
@@ -321,7 +332,24 @@ void Engine::Impl::split(Lane& lane, Pendings batch, storage::LockMode mode) {
   const auto middle = batch.begin() + static_cast<std::ptrdiff_t>(batch.size() / 2);
   Pendings second(std::make_move_iterator(middle), std::make_move_iterator(batch.end()));
   batch.erase(middle, batch.end());
+  std::unique_lock lock(mutex_);
+  const std::size_t waiting = lane.contended.size();
+  lock.unlock();
   run(lane, std::move(batch), mode);
+
+  // What the first half could not lock waits now; later commands on those orders wait behind it.
+  lock.lock();
+  const auto added =
+      lane.contended.begin() + static_cast<std::ptrdiff_t>(lane.contended.size() - waiting);
+  std::unordered_set<Uuid> contended;
+  for (auto it = lane.contended.begin(); it != added; ++it) contended.insert(it->command.order_id);
+  const auto behind = std::stable_partition(second.begin(), second.end(), [&](const Pending& next) {
+    return !contended.contains(next.command.order_id);
+  });
+  lane.contended.insert(added, std::make_move_iterator(behind),
+                        std::make_move_iterator(second.end()));
+  second.erase(behind, second.end());
+  lock.unlock();
   run(lane, std::move(second), mode);
 }
 

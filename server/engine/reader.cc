@@ -158,11 +158,12 @@ void Reader::Impl::get_all(std::vector<Get> batch) {
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  if (ids.empty()) return;
 
   std::unordered_map<Uuid, OrderPtr> found;
-  const absl::Status status =
-      with_session([&](storage::ReadTransaction& reads) { found = find(reads, ids); });
+  absl::Status status;
+  if (!ids.empty()) {
+    status = with_session([&](storage::ReadTransaction& reads) { found = find(reads, ids); });
+  }
   for (Get& get : batch) {
     if (!get.done) continue;
     if (!status.ok()) {

@@ -10,6 +10,8 @@
 namespace orderd::ops {
 namespace {
 
+constexpr int kExitUsage = 2;
+
 constexpr const char* kAbout =
     "orderd keeps orders and serves them over gRPC (orders.v1), on SQLite or MySQL/MariaDB.\n";
 
@@ -89,7 +91,7 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    exit_code = app.exit(error);
+    exit_code = app.exit(error) == 0 ? 0 : kExitUsage;
     return std::nullopt;
   }
   return config;

@@ -8,9 +8,9 @@
 #include "absl/status/statusor.h"
 #include "storage/model.h"
 
-// A rule is a pure function of an order, a request and a context. It knows neither gRPC, SQL nor the
-// clock, returns a change or a refusal (errors.h), and never alters its input; so the engine may run
-// it again as often as it needs to.
+// A rule is a pure function of an order, a request and a context. It knows neither gRPC, SQL nor
+// the clock, returns a change or a refusal (errors.h), and never alters its input; so the engine
+// may run it again as often as it needs to.
 
 namespace orderd::rules {
 
@@ -22,8 +22,8 @@ struct Context {
   const Settings* settings = nullptr;
 };
 
-/// What a rule sees of the order. Everything is current: locked, or made by an earlier command of the
-/// same batch.
+/// What a rule sees of the order. Everything is current: locked, or made by an earlier command of
+/// the same batch.
 struct Target {
   /// Null if the command creates the order.
   const pb::Order* order = nullptr;

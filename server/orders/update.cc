@@ -18,7 +18,10 @@ using google::protobuf::util::MessageDifferencer;
 
 /// What the mask can name is exactly what OrderDetails has.
 bool is_changeable(const std::string& path) {
-  return FieldMaskUtil::IsValidPath<pb::OrderDetails>(path);
+  // FieldMaskUtil overlooks empty parts.
+  const bool has_empty_part =
+      path.empty() || path.front() == '.' || path.back() == '.' || path.find("..") != path.npos;
+  return !has_empty_part && FieldMaskUtil::IsValidPath<pb::OrderDetails>(path);
 }
 
 /// A part without content is absent, so that there is one form of it.

@@ -18,7 +18,7 @@ std::string_view code_name(absl::StatusCode code) {
     return all;
   }();
   const auto index = static_cast<std::size_t>(code);
-  return index < names->size() ? (*names)[index] : "UNKNOWN";
+  return index < names->size() ? std::string_view((*names)[index]) : "UNKNOWN";
 }
 
 spdlog::level::level_enum level_of(absl::StatusCode code, Kind kind) {

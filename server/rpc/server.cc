@@ -41,7 +41,7 @@ Server::Server(const std::string& address, Backend backend, CallObserver observe
   builder.RegisterService(&settings_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port_ == 0) {
-    throw std::runtime_error("can't listen on " + address);
+    throw std::runtime_error("can't listen on " + address + "; is the port taken?");
   }
   auto* health = server_->GetHealthCheckService();
   health->SetServingStatus(pb::OrderService::service_full_name(), true);

@@ -163,6 +163,11 @@ TEST_F(OrderctlTest, ShowsAnOrder) {
   voucher.set_label("voucher");
   set(voucher.mutable_amount(), "EUR", -5);
   set(totals.mutable_total(), "CLF", std::numeric_limits<std::int64_t>::min());
+  auto& shipment = *order_.add_shipments();
+  shipment.set_method_id("parcel");
+  shipment.add_tracking_numbers()->set_number("JJD01");
+  shipment.add_tracking_numbers()->set_number("JJD02");
+  shipment.add_lines()->set_delivery_state_id("shipped");
   auto& action = *order_.add_available_actions();
   action.set_kind(pb::ACTION_KIND_CHANGE_STATE);
   action.set_state_id("canceled");
@@ -173,7 +178,7 @@ TEST_F(OrderctlTest, ShowsAnOrder) {
   for (const auto* text :
        {"order 1001 (id-of-1001)", "processing", "Zoë 山田", "channel=web", "2027-01-15T08:00:00Z",
         "12.50 EUR", "25.00 EUR", "1999 JPY", "0.050 KWD", "-0.05 EUR", "-922337203685477.5808 CLF",
-        "canceled (CANCEL_REQUIRED)"}) {
+        "parcel", "JJD01, JJD02", "shipped", "canceled (CANCEL_REQUIRED)"}) {
     EXPECT_THAT(result.out, HasSubstr(text));
   }
   const Result json = run("get 1001 --json");
@@ -432,7 +437,7 @@ complete_words orderctl --json states create --no-f
       0);
   const std::string words = read(output);
   EXPECT_THAT(words, StartsWith("status states\n"));
-  EXPECT_THAT(words, HasSubstr("\nadd edit delete list --help"));
+  EXPECT_THAT(words, HasSubstr("\nadd edit delete list --server"));
   EXPECT_THAT(words, HasSubstr("\n--no-final\n"));
   EXPECT_THAT(run("completion zsh").out, StartsWith("#compdef orderctl\n"));
   EXPECT_EQ(run("completion fish").code, 2);

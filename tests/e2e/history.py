@@ -127,6 +127,7 @@ class History:
                 assert answer.note.note_id == change.note_id
 
     def check(self, api):
+        print(f"{len(self.changes)} changes in {self.answers} answers; refused: {dict(self.refusals)}")
         assert set(self.refusals) <= EXPECTED_REFUSALS, self.refusals
         changes = collections.defaultdict(list)
         for change in self.changes:

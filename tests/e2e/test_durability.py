@@ -101,7 +101,7 @@ def test_sqlite_file_has_one_server(tmp_path):
         Server(url)
     assert failed.value.returncode != 0
     assert "orders.db" in failed.value.stderr and "another" in failed.value.stderr
-    assert server.orders.ListOrders(pb.ListOrdersRequest()).orders == []
+    assert len(server.orders.ListOrders(pb.ListOrdersRequest()).orders) == 0
     server.kill()
     after = Server(url)  # the lock went with the process
     assert after.stop() == 0
@@ -118,7 +118,7 @@ def test_data_outlives_a_restart(database):
 
 @pytest.mark.parametrize("database_url, said", [
     ("sqlite:/nonexistent/folder/orders.db", "/nonexistent/folder"),
-    ("postgres://localhost/orders", "postgres"),
+    ("postgres://localhost/orders", "must be sqlite:PATH or mysql://"),
     ("mysql://root@127.0.0.1:1/orders", "127.0.0.1"),
 ])
 def test_start_with_a_database_that_is_not_there(database_url, said):

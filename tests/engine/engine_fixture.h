@@ -292,7 +292,8 @@ inline void change_settings(storage::Storage& storage, const std::vector<pb::Ord
 }
 
 inline bool has_retry_info(const absl::Status& status) {
-  for (const auto& detail : errors::to_proto(status).details()) {
+  const google::rpc::Status proto = errors::to_proto(status);
+  for (const auto& detail : proto.details()) {
     google::rpc::RetryInfo info;
     if (detail.UnpackTo(&info)) {
       return info.retry_delay().seconds() > 0 || info.retry_delay().nanos() > 0;

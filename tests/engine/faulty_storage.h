@@ -1,10 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,12 +24,12 @@ enum class Step { kBegin, kLock, kRead, kSave, kPositions, kAppendFeed, kCommit,
 class FaultyStorage final : public storage::Storage {
  public:
   struct Hooks {
-    std::function<void(Step)> before;
-    std::function<void(Step)> after;
+    std::function<void(Step)> before = {};
+    std::function<void(Step)> after = {};
     /// What a batch is about to save.
-    std::function<void(const storage::ChangeSet&)> on_save;
+    std::function<void(const storage::ChangeSet&)> on_save = {};
     /// Orders that somebody else has locked: asked for with each lock.
-    std::function<bool(const Uuid&)> locked;
+    std::function<bool(const Uuid&)> locked = {};
   };
 
   explicit FaultyStorage(std::shared_ptr<storage::Storage> real) : real_(std::move(real)) {}
@@ -56,6 +59,19 @@ class FaultyStorage final : public storage::Storage {
   std::string_view dialect() const override { return real_->dialect(); }
 
  private:
+  template <typename Work>
+  std::invoke_result_t<Work> around(Step step, Work work) {
+    before(step);
+    if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
+      work();
+      after(step);
+    } else {
+      auto result = work();
+      after(step);
+      return result;
+    }
+  }
+
   class Transaction final : public storage::WriteTransaction {
    public:
     Transaction(FaultyStorage& owner, std::unique_ptr<storage::WriteTransaction> real)
@@ -65,7 +81,7 @@ class FaultyStorage final : public storage::Storage {
       return real_->versions(ids);
     }
     std::vector<OrderPtr> load_orders(std::span<const Uuid> ids) override {
-      return step(Step::kRead, [&] { return real_->load_orders(ids); });
+      return owner_.around(Step::kRead, [&] { return real_->load_orders(ids); });
     }
     std::map<storage::NoteKey, pb::Note> load_notes(
         std::span<const storage::NoteKey> keys) override {
@@ -82,7 +98,7 @@ class FaultyStorage final : public storage::Storage {
 
     std::vector<storage::OrderVersion> lock_orders(std::span<const Uuid> sorted,
                                                    storage::LockMode mode) override {
-      return step(Step::kLock, [&] {
+      return owner_.around(Step::kLock, [&] {
         std::vector<Uuid> free;
         const auto locked = owner_.hooks()->locked;
         for (const Uuid& id : sorted) {
@@ -97,18 +113,18 @@ class FaultyStorage final : public storage::Storage {
     }
     void save(const storage::ChangeSet& changes) override {
       if (const auto hook = owner_.hooks()->on_save) hook(changes);
-      step(Step::kSave, [&] { real_->save(changes); });
+      owner_.around(Step::kSave, [&] { real_->save(changes); });
     }
     std::optional<storage::Positions> take_positions(int count, std::int64_t settings_version,
                                                      Micros now) override {
-      return step(Step::kPositions,
-                  [&] { return real_->take_positions(count, settings_version, now); });
+      return owner_.around(Step::kPositions,
+                           [&] { return real_->take_positions(count, settings_version, now); });
     }
     void restamp(std::span<const Uuid> sorted, Micros time) override {
       real_->restamp(sorted, time);
     }
     void append_feed(std::int64_t first, std::span<const storage::FeedRow> rows) override {
-      step(Step::kAppendFeed, [&] { real_->append_feed(first, rows); });
+      owner_.around(Step::kAppendFeed, [&] { real_->append_feed(first, rows); });
     }
     Settings lock_settings() override { return real_->lock_settings(); }
     bool any_order_in(std::string_view state_id) override { return real_->any_order_in(state_id); }
@@ -121,23 +137,10 @@ class FaultyStorage final : public storage::Storage {
       real_->save_requests(batch_key, now, requests);
     }
     void commit() override {
-      step(Step::kCommit, [&] { real_->commit(); });
+      owner_.around(Step::kCommit, [&] { real_->commit(); });
     }
 
    private:
-    template <typename Work>
-    auto step(Step which, Work work) {
-      owner_.before(which);
-      if constexpr (std::is_void_v<decltype(work())>) {
-        work();
-        owner_.after(which);
-      } else {
-        auto result = work();
-        owner_.after(which);
-        return result;
-      }
-    }
-
     FaultyStorage& owner_;
     const std::unique_ptr<storage::WriteTransaction> real_;
   };

@@ -148,6 +148,33 @@ TEST_P(ImportTest, SeveralStreamsOfTheSameOrdersCreateEachOnce) {
   EXPECT_EQ(created, 200);
 }
 
+TEST_P(ImportTest, WaitsForRoomInsteadOfRefusing) {
+  stop();
+  limits_.queue_commands = 3;
+  start();
+  std::vector<pb::ImportOrdersRequest> requests;
+  for (int i = 0; i < 600; ++i) requests.push_back(new_import("N-" + std::to_string(i)));
+  const auto answers = import(requests);
+  EXPECT_EQ(results(answers), std::vector(600, kCreated));
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i].order_number(), requests[i].order().order_number());
+  }
+}
+
+TEST_P(ImportTest, ACallerThatGoesWhileItWaitsForRoomIsLetGo) {
+  stop();
+  limits_.queue_commands = 0;
+  start();
+  grpc::ClientContext context;
+  set_deadline(context);
+  const auto stream = orders_->ImportOrders(&context);
+  ASSERT_TRUE(stream->Write(new_import("N-1")));
+  context.TryCancel();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  stop();  // hangs if the stream is not let go
+  start();
+}
+
 TEST_P(ImportTest, AnswersWhileTheStreamIsOpen) {
   grpc::ClientContext context;
   set_deadline(context);

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <gmock/gmock.h>
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -72,12 +75,16 @@ inline Failure failure_of(const grpc::Status& status) {
 
 class RpcTest : public DatabaseTest {
  protected:
+  static void SetUpTestSuite() {
+    spdlog::set_level(spdlog::level::warn);
+    google::protobuf::SetLogHandler(nullptr);  // it reports the invalid UTF-8 that tests send
+  }
   void SetUp() override { start(); }
   void TearDown() override { stop(); }
 
   void start() {
     storage_ = storage::open(url(), {});
-    parts_ = std::make_unique<Parts>(*storage_);
+    parts_ = std::make_unique<Parts>(*storage_, limits_);
     server_ =
         std::make_unique<rpc::Server>("127.0.0.1:0",
                                       rpc::Backend{parts_->engine, parts_->reader, parts_->settings,
@@ -85,6 +92,7 @@ class RpcTest : public DatabaseTest {
                                       [this](const rpc::CallReport& report) {
                                         std::lock_guard lock(reports_mutex_);
                                         ++reports_[{std::string(report.method), report.code}];
+                                        reported_.notify_all();
                                       });
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                    grpc::InsecureChannelCredentials());
@@ -199,13 +207,20 @@ class RpcTest : public DatabaseTest {
     return it == reports_.end() ? 0 : it->second;
   }
 
+  void wait_for_report(const std::string& method, absl::StatusCode code) {
+    std::unique_lock lock(reports_mutex_);
+    EXPECT_TRUE(reported_.wait_for(lock, std::chrono::seconds(60), [&] {
+      return reports_.contains({method, code});
+    }));
+  }
+
   struct Parts {
-    explicit Parts(storage::Storage& storage)
+    Parts(storage::Storage& storage, const engine::Limits& limits)
         : cache(64u << 20),
           settings(std::make_shared<const Settings>(
               storage.begin_read(storage::Clock::now() + std::chrono::seconds(30))
                   ->load_settings())),
-          engine(storage, cache, settings, {}),
+          engine(storage, cache, settings, limits),
           reader(storage, cache, {}),
           editor(storage, settings) {}
 
@@ -216,13 +231,15 @@ class RpcTest : public DatabaseTest {
     engine::SettingsEditor editor;
   };
 
+  engine::Limits limits_;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<rpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Orders> orders_;
   std::unique_ptr<States> states_;
-  std::mutex reports_mutex_;
+  std::mutex reports_mutex_;  // guards what follows
+  std::condition_variable reported_;
   std::map<std::pair<std::string, absl::StatusCode>, int> reports_;
 };
 

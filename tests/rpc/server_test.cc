@@ -100,15 +100,6 @@ TEST_P(ServerTest, EveryCallIsReportedOnce) {
   EXPECT_EQ(reports("GetOrder", absl::StatusCode::kNotFound), 1);
 }
 
-TEST_P(ServerTest, ACallWhoseTimeIsUpEndsTyped) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now());
-  pb::ListOrdersRequest request;
-  pb::ListOrdersResponse response;
-  EXPECT_EQ(orders_->ListOrders(&context, request, &response).error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
-}
-
 TEST_P(ServerTest, APortThatIsTakenIsAnError) {
   EXPECT_THROW(rpc::Server("127.0.0.1:" + std::to_string(server_->port()),
                            rpc::Backend{parts_->engine, parts_->reader, parts_->settings,
@@ -141,6 +132,38 @@ TEST_P(ServerTest, ShutdownLetsCallsEnd) {
   caller.join();
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_FALSE(stream->Finish().ok());
+}
+
+TEST_P(ServerTest, AFullQueueIsOverloadedWithADelay) {
+  const std::string id = create(new_order()).order_id();
+  stop();
+  limits_.queue_commands = 0;
+  start();
+  pb::AddNoteRequest note;
+  note.set_order_id(id);
+  note.set_body("too much");
+  const Failure failure = refusal(&Orders::AddNote, note);
+  EXPECT_EQ(failure.code, grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(failure.reason, "OVERLOADED");
+  EXPECT_TRUE(failure.has_retry);
+  EXPECT_EQ(get(id).note_count(), 0);
+}
+
+TEST_P(ServerTest, ADeadlineEndsACallThatWaitsForTheDatabase) {
+  const std::string id = create(new_order()).order_id();
+  auto blocker = storage_->begin_write(storage::Clock::now() + std::chrono::seconds(30));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+  pb::AddNoteRequest note;
+  note.set_order_id(id);
+  note.set_body("too late");
+  pb::AddNoteResponse response;
+  EXPECT_EQ(orders_->AddNote(&context, note, &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  // The engine, tired of waiting for a session, drops the command before it tries again.
+  wait_for_report("AddNote", absl::StatusCode::kDeadlineExceeded);
+  blocker.reset();
+  EXPECT_EQ(get(id).note_count(), 0);
 }
 
 TEST_P(ServerTest, AStoppedEngineIsUnavailable) {

@@ -87,16 +87,21 @@ std::string program(const char* name) {
 }  // namespace
 
 MariadbServer& MariadbServer::get() {
-  static MariadbServer server;
-  return server;
+  static const std::unique_ptr<MariadbServer> server = [] {
+    const char* url = std::getenv("ORDERD_TEST_MYSQL");
+    if (url == nullptr || *url == '\0') return start_own();
+    auto given = std::unique_ptr<MariadbServer>(new MariadbServer);
+    given->parse(url);
+    return given;
+  }();
+  return *server;
 }
 
-MariadbServer::MariadbServer() {
-  if (const char* url = std::getenv("ORDERD_TEST_MYSQL"); url != nullptr && *url != '\0') {
-    parse(url);
-  } else {
-    start();
-  }
+std::unique_ptr<MariadbServer> MariadbServer::start_own() {
+  auto server = std::unique_ptr<MariadbServer>(new MariadbServer);
+  server->install();
+  server->start();
+  return server;
 }
 
 void MariadbServer::parse(const std::string& url) {
@@ -120,29 +125,31 @@ void MariadbServer::parse(const std::string& url) {
   if (port_ == 0) port_ = std::stoi(query("SELECT @@port"));
 }
 
-void MariadbServer::start() {
+void MariadbServer::install() {
   directory_ = make_directory("orderd-mariadb");
-  const std::string data = directory_ + "/data";
   const std::string log = directory_ + "/log";
-  const std::vector<std::string> user =
-      ::geteuid() == 0 ? std::vector<std::string>{"--user=root"} : std::vector<std::string>{};
-
   std::vector<std::string> install{program("mariadb-install-db"), "--no-defaults",
                                    "--auth-root-authentication-method=normal", "--skip-test-db",
-                                   "--datadir=" + data};
-  install.insert(install.end(), user.begin(), user.end());
+                                   "--datadir=" + directory_ + "/data"};
+  if (::geteuid() == 0) install.push_back("--user=root");
   int status = 0;
   const pid_t installer = spawn(install, log);
   if (::waitpid(installer, &status, 0) != installer || status != 0) {
     throw std::runtime_error("mariadb-install-db failed: " + read_file(log));
   }
-
+  std::filesystem::create_directory(directory_ + "/tmp");
   socket_ = directory_ + "/s";
   port_ = free_port();
+}
+
+void MariadbServer::start() {
+  const std::string log = directory_ + "/log";
   std::vector<std::string> server{program("mariadbd"),
                                   "--no-defaults",
-                                  "--datadir=" + data,
+                                  "--datadir=" + directory_ + "/data",
                                   "--socket=" + socket_,
+                                  // Another server that starts clears the common one.
+                                  "--tmpdir=" + directory_ + "/tmp",
                                   "--port=" + std::to_string(port_),
                                   "--bind-address=127.0.0.1",
                                   "--pid-file=" + directory_ + "/pid",
@@ -152,8 +159,9 @@ void MariadbServer::start() {
                                   "--skip-log-bin",
                                   "--skip-name-resolve",
                                   "--max-connections=500"};
-  server.insert(server.end(), user.begin(), user.end());
+  if (::geteuid() == 0) server.push_back("--user=root");
   pid_ = spawn(server, log);
+  int status = 0;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   for (;;) {
     try {
@@ -172,12 +180,15 @@ void MariadbServer::start() {
   }
 }
 
+void MariadbServer::kill() {
+  if (pid_ == 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = 0;
+}
+
 MariadbServer::~MariadbServer() {
-  if (pid_ > 0) {
-    // Its data is thrown away: no need for a clean shutdown.
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
+  kill();  // its data is thrown away: no need for a clean shutdown
   if (!directory_.empty()) {
     std::error_code ignored;
     std::filesystem::remove_all(directory_, ignored);

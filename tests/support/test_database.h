@@ -18,6 +18,8 @@ class MariadbServer {
  public:
   /// Starts it if need be. Throws std::runtime_error if that fails.
   static MariadbServer& get();
+  /// One more, for a test that kills it. Call on the main thread.
+  static std::unique_ptr<MariadbServer> start_own();
 
   /// The URL of a database on this server, through its socket.
   std::string url(const std::string& database) const;
@@ -27,6 +29,10 @@ class MariadbServer {
   int port() const { return port_; }
   const std::string& user() const { return user_; }
 
+  /// SIGKILL; and again, on the same data. Only for a server that `start_own` started.
+  void kill();
+  void start();
+
   /// Runs a statement outside of any database's storage.
   void execute(const std::string& sql) const;
   /// Runs a statement, answers the first column of the first row, or "".
@@ -35,8 +41,8 @@ class MariadbServer {
   ~MariadbServer();
 
  private:
-  MariadbServer();
-  void start();
+  MariadbServer() = default;
+  void install();
   void parse(const std::string& url);
   std::string connect_string() const;
 

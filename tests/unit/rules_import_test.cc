@@ -155,7 +155,7 @@ TEST(ImportValidation, Payments) {
   });
 }
 
-TEST(Import, ClaimsNumberInvoiceAndReferences) {
+TEST(ImportClaims, ClaimsNumberInvoiceAndReferences) {
   auto request = make_request();
   EXPECT_THAT(
       import_claims(request),

@@ -1,0 +1,191 @@
+#include "storage/migrate.h"
+
+#include <future>
+#include <stdexcept>
+
+#include "storage/session.h"
+#include "tests/support/storage_test.h"
+
+namespace orderd::test {
+namespace {
+
+using storage::Dialect;
+using storage::Migration;
+using storage::Session;
+
+class MigrationTest : public DatabaseTest {
+ protected:
+  Dialect dialect() const {
+    return backend() == Backend::kSqlite ? Dialect::kSqlite : Dialect::kMysql;
+  }
+  std::unique_ptr<Session> session(const Session::Listener& listener = nullptr) {
+    return std::make_unique<Session>(
+        storage::parse_url(current_ != nullptr ? current_->url() : url()), listener);
+  }
+  void run(const std::string& statement) { session()->execute_script(statement); }
+
+  /// All tables and indexes with their columns, and the default states.
+  std::vector<std::vector<std::string>> schema() {
+    auto result = session()->script_rows(
+        backend() == Backend::kSqlite
+            ? "SELECT name, COALESCE(sql, '') FROM sqlite_master ORDER BY name"
+            : "SELECT CONCAT(table_name, '.', column_name),"
+              " CONCAT(column_type, ' ', is_nullable, ' ', COALESCE(column_default, ''))"
+              " FROM information_schema.columns WHERE table_schema = DATABASE() UNION ALL"
+              " SELECT CONCAT(table_name, '.', index_name, '.', seq_in_index), column_name FROM"
+              " information_schema.statistics WHERE table_schema = DATABASE() ORDER BY 1",
+        2);
+    for (auto& row : session()->script_rows(
+             "SELECT state_id, enterable_from FROM order_states ORDER BY state_id", 2)) {
+      result.push_back(std::move(row));
+    }
+    for (auto& row : session()->script_rows("SELECT pos, settings_version FROM feed_head", 2)) {
+      result.push_back(std::move(row));
+    }
+    return result;
+  }
+
+  /// A lease that a dead process holds runs out.
+  void expire_lock() {
+    if (backend() == Backend::kSqlite) return;
+    const auto tables = session()->script_rows(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+        " AND table_name = 'schema_lock'",
+        1);
+    if (!tables.empty()) run("UPDATE schema_lock SET expire_time = 0");
+  }
+
+  /// The newest migration, and one that only this test knows.
+  std::vector<Migration> extended(int oldest_binary) {
+    std::vector<Migration> all = storage::migrations(dialect());
+    Migration next;
+    next.number = static_cast<int>(all.size()) + 1;
+    next.oldest_binary = oldest_binary;
+    next.steps = {"CREATE TABLE IF NOT EXISTS extra (id BIGINT NOT NULL PRIMARY KEY)"};
+    all.push_back(next);
+    return all;
+  }
+
+  /// Used instead of `database_` if set.
+  std::unique_ptr<TestDatabase> current_;
+};
+ORDERD_ON_BOTH_DATABASES(MigrationTest);
+
+TEST_P(MigrationTest, AreNumberedAndHaveSteps) {
+  const auto all = storage::migrations(dialect());
+  ASSERT_FALSE(all.empty());
+  for (const Migration& migration : all) {
+    EXPECT_GE(migration.oldest_binary, 1);
+    EXPECT_LE(migration.oldest_binary, migration.number);
+    EXPECT_FALSE(migration.steps.empty());
+    for (const std::string& step : migration.steps) {
+      EXPECT_EQ(step.find_first_of(":;?\\\""), std::string::npos) << step;
+    }
+  }
+}
+
+TEST_P(MigrationTest, OpeningAgainChangesNothing) {
+  storage::open(url(), {}).reset();
+  const auto before = schema();
+  std::vector<std::string> statements;
+  storage::Options options;
+  options.on_statement = [&](std::string_view sql) { statements.emplace_back(sql); };
+  storage::open(url(), options).reset();
+  EXPECT_EQ(schema(), before);
+  for (const std::string& statement : statements) {
+    EXPECT_FALSE(statement.starts_with("CREATE TABLE IF NOT EXISTS orders")) << statement;
+  }
+}
+
+TEST_P(MigrationTest, IsResumedAfterACrashAtEveryStatement) {
+  storage::open(url(), {}).reset();
+  const auto expected = schema();
+  ASSERT_GT(expected.size(), 20u);
+
+  struct Crash : std::runtime_error {
+    Crash() : std::runtime_error("crash") {}
+  };
+  bool finished = false;
+  for (int statements = 0; !finished; ++statements) {
+    current_ = std::make_unique<TestDatabase>(TestDatabase::create(backend()));
+    int left = statements;
+    storage::Options options;
+    options.on_statement = [&](std::string_view) {
+      if (left-- == 0) throw Crash();
+    };
+    try {
+      storage::open(current_->url(), options).reset();
+      finished = true;
+    } catch (const Crash&) {
+    }
+    expire_lock();
+    storage::open(current_->url(), {}).reset();
+    ASSERT_EQ(schema(), expected) << "crash before statement " << statements;
+  }
+}
+
+TEST_P(MigrationTest, AnOlderBinaryIsRefusedIfTheSchemaSaysSo) {
+  storage::open(url(), {}).reset();
+  const auto all = extended(2);
+  storage::migrate(*session(), all);
+  try {
+    storage::open(url(), {});
+    ADD_FAILURE() << "an older binary was let in";
+  } catch (const storage::Error& error) {
+    EXPECT_EQ(error.kind(), storage::Error::Kind::kSchema);
+    EXPECT_NE(std::string(error.what()).find("newer orderd"), std::string::npos) << error.what();
+  }
+}
+
+TEST_P(MigrationTest, AnOlderBinaryWorksWithAnExpandedSchema) {
+  storage::open(url(), {}).reset();
+  storage::migrate(*session(), extended(1));
+  auto storage = storage::open(url(), {});
+  EXPECT_EQ(storage->begin_read(soon())->settings_version(), 1);
+}
+
+TEST_P(MigrationTest, ADatabaseOfSomebodyElseIsLeftAlone) {
+  run("CREATE TABLE orders (id BIGINT)");
+  EXPECT_STORAGE_ERROR(storage::open(url(), {}), kSchema);
+  EXPECT_TRUE(session()->script_rows("SELECT id FROM orders", 1).empty());
+}
+
+TEST_P(MigrationTest, SeveralMayOpenAtOnce) {
+  if (backend() == Backend::kSqlite) GTEST_SKIP() << "SQLite has one server per file";
+  std::vector<std::future<std::string>> opening;
+  for (int i = 0; i < 4; ++i) {
+    opening.push_back(
+        std::async(std::launch::async, [&] { return storage::open(url(), {})->secret(); }));
+  }
+  const std::string secret = opening[0].get();
+  EXPECT_EQ(secret.size(), 32u);
+  for (int i = 1; i < 4; ++i) EXPECT_EQ(opening[static_cast<std::size_t>(i)].get(), secret);
+  EXPECT_EQ(session()->script_rows("SELECT state_id FROM order_states", 1).size(), 6u);
+}
+
+TEST_P(MigrationTest, TheLockIsTakenOverFromTheDead) {
+  if (backend() == Backend::kSqlite) GTEST_SKIP() << "of MariaDB";
+  storage::open(url(), {}).reset();
+  run("UPDATE schema_lock SET owner = 'dead', expire_time = UNIX_TIMESTAMP() - 1");
+  storage::migrate(*session(), extended(1));
+  EXPECT_EQ(session()->script_rows("SELECT owner FROM schema_lock", 1).at(0).at(0), "");
+}
+
+TEST_P(MigrationTest, SqliteHasOneServerPerFile) {
+  if (backend() != Backend::kSqlite) GTEST_SKIP() << "of SQLite";
+  auto first = storage::open(url(), {});
+  try {
+    storage::open(url(), {});
+    ADD_FAILURE() << "the file was opened twice";
+  } catch (const storage::Error& error) {
+    EXPECT_EQ(error.kind(), storage::Error::Kind::kSchema);
+    EXPECT_NE(std::string(error.what()).find("pid " + std::to_string(::getpid())),
+              std::string::npos)
+        << error.what();
+  }
+  first.reset();
+  storage::open(url(), {}).reset();
+}
+
+}  // namespace
+}  // namespace orderd::test

@@ -1,0 +1,226 @@
+#include <regex>
+
+#include "storage/session.h"
+#include "tests/support/storage_test.h"
+
+// Every statement of every filter, of every pair of filters and of the reads, is explained by the
+// database itself: no table of orders may be read from end to end, and no page may be sorted that
+// an index could deliver in order.
+
+namespace orderd::test {
+namespace {
+
+using storage::ListQuery;
+using storage::Session;
+using storage::SortKey;
+using storage::Sql;
+
+/// What an ORDER BY may be done by: a page of several states is merged.
+struct Allowed {
+  bool sorting = false;
+};
+
+class QueryPlanTest : public StorageTest {
+ protected:
+  void SetUp() override {
+    // Enough rows that the databases have a choice.
+    std::vector<StoredOrder> orders;
+    for (int i = 0; i < 2000; ++i) {
+      StoredOrder order = plain_order(i);
+      order.order.set_state_id(i % 3 == 0 ? "new" : i % 3 == 1 ? "fraud" : "completed");
+      order.order.mutable_customer()->set_email("c" + std::to_string(i % 100) + "@x.de");
+      order.order.set_invoice_number("I" + std::to_string(i));
+      order.order.add_items()->set_item_id("1");
+      (*order.order.mutable_labels())["a"] = "b";
+      order.order.add_payments()->set_gateway_reference(std::to_string(i));
+      order.order.mutable_payments(0)->set_status(pb::PAYMENT_STATUS_CAPTURED);
+      order.order.mutable_billing_address();
+      ids_.push_back(order.id);
+      orders.push_back(std::move(order));
+    }
+    create(orders);
+    if (backend() == Backend::kMariadb) {
+      MariadbServer::get().execute("ANALYZE TABLE " + database_.name() + ".orders");
+    }
+    take_statements();
+  }
+
+  /// Explains the statements since the last call.
+  void check(const std::string& what, Allowed allowed) {
+    Session session(storage::parse_url(url()), nullptr);
+    for (const std::string& statement : take_statements()) {
+      if (!statement.starts_with("SELECT") || statement == "SELECT 1") continue;
+      SCOPED_TRACE(what + "\n" + statement);
+      if (backend() == Backend::kSqlite) {
+        check_sqlite(session, statement, allowed);
+      } else {
+        check_mariadb(session, statement, allowed);
+      }
+    }
+  }
+
+  std::vector<Uuid> ids_;
+
+ private:
+  static void check_sqlite(Session& session, const std::string& statement, Allowed allowed) {
+    const auto plan = explain(session, "EXPLAIN QUERY PLAN " + statement, 4);
+    for (const auto& row : plan) {
+      const std::string& detail = row[3];
+      static const std::regex scan(
+          "^SCAN (o|orders|p|l|order_\\w+|requests|\\w+_numbers|\\w+_ref\\w+)$");
+      EXPECT_FALSE(std::regex_match(detail, scan)) << detail;
+      if (!allowed.sorting) {
+        EXPECT_EQ(detail.find("TEMP B-TREE"), std::string::npos) << detail;
+      }
+    }
+  }
+
+  static void check_mariadb(Session& session, const std::string& statement, Allowed allowed) {
+    const auto plan = explain(session, "EXPLAIN FORMAT=JSON " + statement, 1);
+    ASSERT_EQ(plan.size(), 1u);
+    const std::string& json = plan[0][0];
+    static const std::regex table(
+        "\"table_name\": \"([^\"]*)\",\\s*(?:\"partitions\"[^\\]]*\\],\\s*)?"
+        "\"access_type\": \"([^\"]*)\"");
+    int tables = 0;
+    for (auto it = std::sregex_iterator(json.begin(), json.end(), table);
+         it != std::sregex_iterator(); ++it) {
+      const std::string name = (*it)[1];
+      ++tables;
+      static const std::regex derived("<.*>|page|few|s[0-9]+");
+      if (std::regex_match(name, derived)) continue;
+      EXPECT_NE((*it)[2], "ALL") << name << "\n" << json;
+    }
+    // A lookup that finds nothing has no table in its plan.
+    if (tables == 0) {
+      EXPECT_NE(json.find("\"message\""), std::string::npos) << json;
+    }
+    if (!allowed.sorting) {
+      EXPECT_EQ(json.find("filesort"), std::string::npos) << json;
+    }
+  }
+
+  static std::vector<std::vector<std::string>> explain(Session& session,
+                                                       const std::string& statement,
+                                                       std::size_t columns) {
+    return session.script_rows(statement, columns);
+  }
+};
+ORDERD_ON_BOTH_DATABASES(QueryPlanTest);
+
+struct NamedFilter {
+  const char* name;
+  void (*set)(ListQuery&);
+};
+
+pb::TimeRange some_range() {
+  pb::TimeRange range;
+  *range.mutable_start_time() = storage::to_timestamp(100);
+  *range.mutable_end_time() = storage::to_timestamp(1900);
+  return range;
+}
+
+constexpr NamedFilter kFilters[] = {
+    {"none", [](ListQuery&) {}},
+    {"state",
+     [](ListQuery& q) {
+       q.by_state = true;
+       q.filter.add_state_ids("new");
+     }},
+    {"states",
+     [](ListQuery& q) {
+       q.by_state = true;
+       q.filter.add_state_ids("fraud");
+       q.filter.add_state_ids("completed");
+     }},
+    {"email", [](ListQuery& q) { q.filter.set_customer_email("c7@x.de"); }},
+    {"order_time", [](ListQuery& q) { *q.filter.mutable_order_time() = some_range(); }},
+    {"create_time", [](ListQuery& q) { *q.filter.mutable_create_time() = some_range(); }},
+    {"update_time", [](ListQuery& q) { *q.filter.mutable_update_time() = some_range(); }},
+    {"invoice_number", [](ListQuery& q) { q.filter.set_invoice_number("I77"); }},
+    {"order_number", [](ListQuery& q) { q.filter.set_order_number("N1"); }},
+    {"payment_status",
+     [](ListQuery& q) { q.filter.add_payment_statuses(pb::PAYMENT_STATUS_CAPTURED); }},
+    {"label", [](ListQuery& q) { q.filter.mutable_label()->set_key("a"); }},
+    {"label_value",
+     [](ListQuery& q) {
+       q.filter.mutable_label()->set_key("a");
+       q.filter.mutable_label()->set_value("b");
+     }},
+};
+
+TEST_P(QueryPlanTest, EveryPairOfFilters) {
+  for (const NamedFilter& first : kFilters) {
+    for (const NamedFilter& second : kFilters) {
+      if (&second < &first) continue;
+      for (const SortKey sort :
+           {SortKey::kCreateTime, SortKey::kUpdateTime, SortKey::kOrderTime, SortKey::kTotal}) {
+        for (const bool after : {false, true}) {
+          ListQuery query;
+          first.set(query);
+          if (&second != &first) second.set(query);
+          const pb::OrderFilter& filter = query.filter;
+          const bool number = !filter.order_number().empty() || !filter.invoice_number().empty();
+          const bool email = !filter.customer_email().empty();
+          if (sort == SortKey::kTotal && !number && !email) continue;
+          query.sort = sort;
+          query.ascending = after;
+          if (after) query.after = ListQuery::Keyset{500, ids_[500]};
+          // At most one row, or an address's few orders, or the first rows of each state.
+          Allowed allowed;
+          allowed.sorting =
+              number || (email && (sort == SortKey::kUpdateTime || sort == SortKey::kOrderTime)) ||
+              (filter.state_ids_size() > 1 &&
+               (sort == SortKey::kCreateTime || sort == SortKey::kUpdateTime));
+          begin_read()->list_orders(query);
+          check(std::string(first.name) + " + " + second.name + ", sort " +
+                    std::to_string(static_cast<int>(sort)) + (after ? ", second page" : ""),
+                allowed);
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(QueryPlanTest, ReadsByKey) {
+  for (const std::size_t count : {1u, 400u}) {
+    const std::span<const Uuid> ids(ids_.data(), count);
+    auto read = begin_read();
+    read->versions(ids);
+    check("versions", {});
+    read->load_orders(ids);
+    check("load_orders", {});
+    std::vector<storage::NoteKey> notes;
+    std::vector<RequestKey> requests;
+    std::vector<Claim> claims;
+    for (const Uuid& id : ids) {
+      notes.push_back({id, id});
+      requests.push_back(random_request_key());
+      claims.push_back({ClaimKind::kOrderNumber, id.to_string()});
+      claims.push_back({ClaimKind::kInvoiceNumber, id.to_string()});
+      claims.push_back({ClaimKind::kPaymentReference, id.to_string()});
+    }
+    read->load_notes(notes);
+    check("load_notes", {});
+    read->find_requests(requests);
+    check("find_requests", {});
+    read->find_claims(claims);
+    check("find_claims", {});
+    read->list_notes(ids[0], ids[0], 50);
+    check("list_notes", {});
+    read->count_orders("new");
+    check("count_orders", {});
+    read->orders_in_state("new", 10);
+    check("orders_in_state", {});
+    read.reset();
+    auto write = begin_write();
+    write->lock_orders(ids, storage::LockMode::kWait);
+    write->any_order_in("new");
+    write.reset();  // MariaDB takes the locks to explain
+    check("writes", {});
+  }
+}
+
+}  // namespace
+}  // namespace orderd::test

@@ -1,0 +1,193 @@
+#include "tests/support/storage_test.h"
+
+// How many statements things cost must not depend on how many orders they are about.
+
+namespace orderd::test {
+namespace {
+
+using storage::ChangeSet;
+using storage::ListQuery;
+
+class StatementsTest : public StorageTest {
+ protected:
+  template <typename F>
+  std::size_t statements_of(F work) {
+    take_statements();
+    work();
+    return take_statements().size();
+  }
+};
+ORDERD_ON_BOTH_DATABASES(StatementsTest);
+
+StoredOrder full_order(int i) {
+  StoredOrder stored = plain_order(i);
+  pb::Order& order = stored.order;
+  order.set_invoice_number("I" + std::to_string(i));
+  order.mutable_customer()->set_email("a@x.de");
+  order.mutable_billing_address()->set_city("B");
+  order.mutable_shipping_address()->set_city("S");
+  order.add_items()->set_item_id("1");
+  order.mutable_totals()->add_adjustments()->set_label("fee");
+  (*order.mutable_labels())["a"] = "b";
+  order.add_payments()->set_gateway_reference(stored.id.to_string());
+  order.mutable_payments(0)->set_gateway_account("external");
+  return stored;
+}
+
+/// A batch of one kind of everything, `count` times.
+ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>& updated) {
+  ChangeSet changes;
+  changes.batch_key = Uuid::generate();
+  for (StoredOrder& order : created) {
+    changes.created.push_back(&order);
+    changes.claims_taken.merge(claims_of(order));
+    pb::Note note;
+    note.set_note_id(Uuid::generate().to_string());
+    changes.notes_created.push_back({order.id, note});
+    changes.requests.emplace_back().key = random_request_key();
+    changes.events.push_back({order.id, 1, 0, {}});
+  }
+  for (StoredOrder& order : updated) {
+    changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order.invoice_number()});
+    ++order.version;
+    order.order.set_invoice_number("J" + order.id.to_string());
+    changes.updated.push_back(&order);
+    changes.customer_updated.push_back(&order);
+    changes.labels_updated.push_back(&order);
+    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
+                                                                                       {}};
+    changes.notes_deleted.push_back({order.id, Uuid::generate()});
+    changes.events.push_back({order.id, order.version, 0, {}});
+  }
+  return changes;
+}
+
+TEST_P(StatementsTest, ABatchOfManyCostsWhatABatchOfOneCosts) {
+  std::size_t counts[2];
+  int number = 0;
+  for (const int size : {1, 240}) {
+    std::vector<StoredOrder> existing;
+    std::vector<StoredOrder> created;
+    for (int i = 0; i < size; ++i) existing.push_back(full_order(10'000 * size + i));
+    for (int i = 0; i < size; ++i) created.push_back(full_order(20'000 * size + 5000 + i));
+    create(existing);
+    std::vector<Uuid> ids;
+    for (const StoredOrder& order : existing) ids.push_back(order.id);
+    const ChangeSet changes = everything(created, existing);
+    counts[number++] = statements_of([&] {
+      auto write = begin_write();
+      write->lock_orders(ids, storage::LockMode::kWait);
+      write->load_orders(ids);
+      write->save(changes);
+      const auto positions = write->take_positions(size, 1, 1);
+      std::vector<storage::FeedRow> rows(static_cast<std::size_t>(size));
+      write->append_feed(positions->first, rows);
+      write->commit();
+    });
+  }
+  EXPECT_EQ(counts[0], counts[1]);
+}
+
+TEST_P(StatementsTest, AnUpdateOfInvoicesIsFewStatements) {
+  std::vector<StoredOrder> orders;
+  for (int i = 0; i < 64; ++i) orders.push_back(full_order(i));
+  create(orders);
+  std::vector<Uuid> ids;
+  ChangeSet changes;
+  changes.batch_key = Uuid::generate();
+  for (StoredOrder& order : orders) {
+    ids.push_back(order.id);
+    changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order.invoice_number()});
+    order.order.set_invoice_number("J" + order.id.to_string());
+    changes.updated.push_back(&order);
+    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
+                                                                                       {}};
+    changes.events.push_back({order.id, 2, 0, {}});
+  }
+  begin_write();
+  // BEGIN, lock, batch key, heads, two of claims, events, two of positions, feed, COMMIT.
+  EXPECT_EQ(statements_of([&] {
+              auto write = begin_write();
+              write->lock_orders(ids, storage::LockMode::kWait);
+              write->save(changes);
+              const auto positions = write->take_positions(64, 1, 1);
+              std::vector<storage::FeedRow> rows(64);
+              write->append_feed(positions->first, rows);
+              write->commit();
+            }),
+            11u);
+}
+
+TEST_P(StatementsTest, ReadsOfManyCostWhatAReadOfOneCosts) {
+  std::vector<StoredOrder> orders;
+  std::vector<Uuid> ids;
+  for (int i = 0; i < 500; ++i) {
+    orders.push_back(full_order(i));
+    ids.push_back(orders.back().id);
+  }
+  create(orders);
+  auto read = begin_read();
+  const auto load = [&](std::size_t count) {
+    return statements_of([&] { read->load_orders(std::span(ids).first(count)); });
+  };
+  EXPECT_EQ(load(1), 6u);
+  EXPECT_EQ(load(500), 6u);
+  EXPECT_EQ(statements_of([&] { read->versions(ids); }), 1u);
+
+  ListQuery query;
+  const auto list = [&](int limit) {
+    query.limit = limit;
+    return statements_of([&] { read->list_orders(query); });
+  };
+  EXPECT_EQ(list(1), 3u);
+  EXPECT_EQ(list(400), 3u);
+  // A residual condition costs one more, for the end of the budget.
+  query.filter.mutable_label()->set_key("a");
+  EXPECT_EQ(list(1), 4u);
+  EXPECT_EQ(list(400), 4u);
+}
+
+TEST_P(StatementsTest, AReadOfOneStatementNeedsNoTransaction) {
+  const StoredOrder order = plain_order();
+  create({order});
+  begin_read();
+  EXPECT_EQ(statements_of([&] { storage_->begin_read(soon())->versions({&order.id, 1}); }), 1u);
+}
+
+TEST_P(StatementsTest, AreBoundedInBytes) {
+  ChangeSet changes;
+  changes.batch_key = Uuid::generate();
+  const Uuid id = Uuid::generate();
+  for (int i = 0; i < 5; ++i) {
+    storage::EventRow row{id, 1, i, {}};
+    row.event.mutable_order_created()->mutable_order()->set_order_number(
+        std::string(i == 2 ? 3'000'000 : 200'000, 'x'));
+    changes.events.push_back(row);
+  }
+  take_statements();
+  save(changes);
+  std::size_t events = 0;
+  for (const std::string& statement : take_statements()) {
+    if (!statement.starts_with("INSERT INTO order_events")) continue;
+    ++events;
+    // One row may be larger than that by itself.
+    if (statement.size() > 1'100'000) {
+      EXPECT_GT(statement.size(), 6'000'000u);
+    }
+  }
+  EXPECT_EQ(events, 3u);
+}
+
+TEST_P(StatementsTest, ContainNoColonAndNoQuestionMark) {
+  std::vector<StoredOrder> orders{rich_order()};
+  std::vector<StoredOrder> existing{rich_order()};
+  create(existing);
+  save(everything(orders, existing));
+  begin_read()->load_orders({&orders[0].id, 1});
+  for (const std::string& statement : take_statements()) {
+    EXPECT_EQ(statement.find_first_of(":?\\\""), std::string::npos) << statement.substr(0, 300);
+  }
+}
+
+}  // namespace
+}  // namespace orderd::test
