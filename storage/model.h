@@ -36,8 +36,10 @@ using OrderPtr = std::shared_ptr<const StoredOrder>;
 /// What the operator has configured, as of one version.
 struct Settings {
   std::int64_t version = 0;
-  /// By state_id, the deleted ones too.
+  /// By id, the deleted ones too.
   std::map<std::string, pb::OrderState, std::less<>> states;
+  std::map<std::string, pb::DeliveryState, std::less<>> delivery_states;
+  std::map<std::string, pb::ShipmentMethod, std::less<>> methods;
 
   /// The state, or null if there is none or it has been deleted.
   const pb::OrderState* live_state(std::string_view state_id) const {

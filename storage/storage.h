@@ -93,6 +93,13 @@ struct ChangeSet {
   /// Of `updated`, those of which customer and addresses, or labels, are written as well.
   std::vector<const StoredOrder*> customer_updated;
   std::vector<const StoredOrder*> labels_updated;
+  /// Of `updated`, those whose shipments are written: the order as it was and as it is. Only rows that
+  /// differ are written.
+  struct ShipmentsUpdate {
+    const StoredOrder* before;
+    const StoredOrder* after;
+  };
+  std::vector<ShipmentsUpdate> shipments_updated;
   /// Notes to write, new or changed (by note_id); notes to delete.
   std::vector<NoteRow> notes_created;
   std::vector<NoteRow> notes_updated;
@@ -174,6 +181,9 @@ class ReadTransaction : public Reads {
                                            int limit) = 0;
   /// How many orders are in a state. Walks that part of an index.
   virtual std::int64_t count_orders(std::string_view state_id) = 0;
+  /// How many orders have a line in a delivery state, or a shipment of a method.
+  virtual std::int64_t count_orders_with_delivery_state(std::string_view delivery_state_id) = 0;
+  virtual std::int64_t count_orders_with_method(std::string_view method_id) = 0;
   /// The first orders in a state, by create time.
   virtual std::vector<Uuid> orders_in_state(std::string_view state_id, int limit) = 0;
 };
@@ -203,8 +213,12 @@ class WriteTransaction : public Reads {
   /// reads them.
   virtual Settings lock_settings() = 0;
   virtual bool any_order_in(std::string_view state_id) = 0;
+  virtual bool any_order_with_delivery_state(std::string_view delivery_state_id) = 0;
+  virtual bool any_order_with_method(std::string_view method_id) = 0;
   /// Inserts or overwrites one state and raises the settings' version to `version`.
   virtual void save_order_state(const pb::OrderState& state) = 0;
+  virtual void save_delivery_state(const pb::DeliveryState& state) = 0;
+  virtual void save_shipment_method(const pb::ShipmentMethod& method) = 0;
   virtual void set_settings_version(std::int64_t version) = 0;
   /// Records the batch's key and requests; `save` does so by itself.
   virtual void save_requests(const Uuid& batch_key, Micros now,

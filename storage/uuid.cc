@@ -44,6 +44,19 @@ Uuid Uuid::from_bytes(std::string_view raw) {
   return id;
 }
 
+Uuid Uuid::derived(std::uint32_t n) const {
+  // 62 bits are random; the last 32 of them count from where they are. Two families meet only if
+  // their first 30 random bits, time and counter are equal.
+  std::uint32_t tail = 0;
+  for (std::size_t i = 12; i < 16; ++i) tail = tail << 8 | bytes[i];
+  Uuid id = *this;
+  tail = (tail & 0x7fffffff) + n;
+  for (std::size_t i = 0; i < 4; ++i) {
+    id.bytes[12 + i] = static_cast<std::uint8_t>(tail >> (24 - 8 * i));
+  }
+  return id;
+}
+
 std::string Uuid::to_string() const {
   std::string text;
   text.reserve(36);

@@ -41,6 +41,8 @@ struct Change {
   /// Whether customer and addresses, or labels, differ from before.
   bool customer_changed = false;
   bool labels_changed = false;
+  /// Whether shipments, their tracking numbers or lines differ from before.
+  bool shipments_changed = false;
   /// Notes to write. `note_id` decides whether each is new: an id that the target does not have.
   std::vector<pb::Note> notes_created;
   std::optional<pb::Note> note_updated;
