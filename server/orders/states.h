@@ -19,9 +19,15 @@ absl::Status validate(const pb::ListOrderStatesRequest& request);
 absl::Status validate(const pb::UpdateOrderStateRequest& request);
 absl::Status validate(const pb::DeleteOrderStateRequest& request);
 
+/// What to write; all empty: what was asked for holds already.
 struct SettingsChange {
-  /// The states to write; empty: what was asked for holds already.
   std::vector<pb::OrderState> saved;
+  std::vector<pb::DeliveryState> saved_delivery_states;
+  std::vector<pb::ShipmentMethod> saved_methods;
+
+  bool empty() const {
+    return saved.empty() && saved_delivery_states.empty() && saved_methods.empty();
+  }
 };
 
 absl::StatusOr<SettingsChange> create_state(const pb::CreateOrderStateRequest& request,
