@@ -1,9 +1,8 @@
 #include "server/orders/actions.h"
 
-#include <algorithm>
-#include <tuple>
-
 #include "server/orders/errors.h"
+#include "server/orders/lookup.h"
+#include "server/orders/shipments.h"
 #include "server/orders/status.h"
 
 namespace orderd::rules {
@@ -19,18 +18,15 @@ void add_available_actions(pb::Order& order, const Settings& settings) {
     action.set_allowed(refusal.ok());
     action.set_reason(errors::reason(refusal));
   }
+  const absl::Status refusal = may_update_shipments(order, settings);
+  auto& action = *order.add_available_actions();
+  action.set_kind(pb::ACTION_KIND_UPDATE_SHIPMENTS);
+  action.set_allowed(refusal.ok());
+  action.set_reason(errors::reason(refusal));
 }
 
 std::vector<const pb::OrderState*> states_by_position(const Settings& settings) {
-  std::vector<const pb::OrderState*> states;
-  for (const auto& [id, state] : settings.states) {
-    if (!state.has_delete_time()) states.push_back(&state);
-  }
-  std::sort(states.begin(), states.end(), [](const auto* a, const auto* b) {
-    return std::forward_as_tuple(a->position(), a->state_id()) <
-           std::forward_as_tuple(b->position(), b->state_id());
-  });
-  return states;
+  return by_position(settings.states);
 }
 
 }  // namespace orderd::rules

@@ -4,8 +4,9 @@
 
 namespace orderd::rules {
 
-/// Sets `available_actions`: each live state but the order's own, by position, allowed or with the
-/// reason that `update_status` would refuse with.
+/// Sets `available_actions`: each live state but the order's own, by position, then the change of
+/// shipments; allowed, or with the reason that `update_status` or `update_shipments` would refuse
+/// with.
 void add_available_actions(pb::Order& order, const Settings& settings);
 
 /// The live states by position, then by state_id.

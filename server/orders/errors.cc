@@ -3,10 +3,9 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "absl/strings/cord.h"
+#include "server/orders/error_builder.h"
 #include "server/orders/utf8.h"
 
 namespace orderd::errors {
@@ -24,94 +23,6 @@ constexpr absl::string_view kDetails[] = {
     "type.googleapis.com/google.rpc.ResourceInfo",
     "type.googleapis.com/google.rpc.RetryInfo",
 };
-/// Enough for every value that passes validation, and for kMaxNamed state ids.
-constexpr std::size_t kMaxMetadataCharacters = 1400;
-constexpr std::size_t kMaxNamed = 20;
-
-using Metadata = std::initializer_list<std::pair<std::string_view, std::string_view>>;
-
-/// Equal messages have equal bytes.
-std::string serialized(const google::protobuf::Message& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
-}
-
-std::string type_url(const google::protobuf::Message& message) {
-  return "type.googleapis.com/" + message.GetDescriptor()->full_name();
-}
-
-/// An error in the making.
-class Error {
- public:
-  Error(StatusCode code, std::string_view reason, std::string_view message, Metadata metadata = {})
-      : status_(code, absl::string_view(message.data(), message.size())) {
-    google::rpc::ErrorInfo info;
-    info.set_reason(std::string(reason));
-    info.set_domain("orders.v1");
-    for (const auto& [key, value] : metadata) {
-      (*info.mutable_metadata())[std::string(key)] = shown(value, kMaxMetadataCharacters);
-    }
-    attach(info);
-  }
-
-  Error&& attach(const google::protobuf::Message& detail) && {
-    attach(detail);
-    return std::move(*this);
-  }
-
-  Error&& field(std::string_view field) && {
-    google::rpc::BadRequest bad_request;
-    auto* violation = bad_request.add_field_violations();
-    violation->set_field(std::string(field));
-    violation->set_description(std::string(status_.message()));
-    return std::move(*this).attach(bad_request);
-  }
-
-  Error&& resource(std::string_view type, std::string_view name) && {
-    google::rpc::ResourceInfo resource;
-    resource.set_resource_type(std::string(type));
-    resource.set_resource_name(shown(name, kMaxMetadataCharacters));
-    resource.set_description(std::string(status_.message()));
-    return std::move(*this).attach(resource);
-  }
-
-  Error&& precondition(std::string_view reason, std::string_view subject) && {
-    google::rpc::PreconditionFailure failure;
-    auto* violation = failure.add_violations();
-    violation->set_type(std::string(reason));
-    violation->set_subject(shown(subject, kMaxMetadataCharacters));
-    violation->set_description(std::string(status_.message()));
-    return std::move(*this).attach(failure);
-  }
-
-  Error&& retry_after(std::chrono::milliseconds delay) && {
-    google::rpc::RetryInfo retry;
-    retry.mutable_retry_delay()->set_seconds(delay.count() / 1000);
-    retry.mutable_retry_delay()->set_nanos(static_cast<std::int32_t>(delay.count() % 1000) *
-                                           1'000'000);
-    return std::move(*this).attach(retry);
-  }
-
-  operator absl::Status() && { return std::move(status_); }
-
- private:
-  void attach(const google::protobuf::Message& detail) & {
-    status_.SetPayload(type_url(detail), absl::Cord(serialized(detail)));
-  }
-
-  absl::Status status_;
-};
-
-Error failed_precondition(std::string_view reason, std::string_view message,
-                          std::string_view subject, Metadata metadata) {
-  return Error(StatusCode::kFailedPrecondition, reason, message, metadata)
-      .precondition(reason, subject);
-}
 
 /// A type and a name as the subject of a precondition.
 std::string state_subject(std::string_view state_id) {
@@ -123,6 +34,14 @@ std::optional<google::rpc::ErrorInfo> error_info(const absl::Status& status) {
   google::rpc::ErrorInfo info;
   if (!payload || !info.ParseFromString(std::string(*payload))) return std::nullopt;
   return info;
+}
+
+absl::Status with_metadata(absl::Status status, const std::string& key, const std::string& value) {
+  auto info = error_info(status);
+  if (!info) return status;
+  (*info->mutable_metadata())[key] = value;
+  set_detail(status, *info);
+  return status;
 }
 
 }  // namespace
@@ -151,8 +70,8 @@ absl::Status Violations::status() const {
 }
 
 absl::Status Violations::attach_to(absl::Status status) const {
-  status.SetPayload(type_url(bad_request_), absl::Cord(serialized(bad_request_)));
-  return status;
+  set_detail(status, bad_request_);
+  return with_metadata(std::move(status), "violation_count", fmt::format("{}", count_));
 }
 
 absl::Status request_id_reused(std::string_view request_id) {
@@ -195,14 +114,6 @@ absl::Status note_not_found(std::string_view order_id, std::string_view note_id)
       .resource("note", note_id);
 }
 
-absl::Status state_not_found(std::string_view state_id) {
-  return Error(StatusCode::kNotFound, "STATE_NOT_FOUND",
-               fmt::format("There is no order state \"{}\", or it has been deleted.",
-                           shown(state_id)),
-               {{"state_id", state_id}})
-      .resource("order_state", state_id);
-}
-
 absl::Status order_number_in_use(std::string_view order_number, std::string_view order_id) {
   return Error(StatusCode::kAlreadyExists, "ORDER_NUMBER_IN_USE",
                fmt::format("The order number \"{}\" belongs to the order {}.", shown(order_number),
@@ -238,16 +149,6 @@ absl::Status import_conflict(std::string_view order_number, std::string_view ord
                    shown(order_number), shown(order_id)),
                {{"order_number", order_number}, {"order_id", order_id}})
       .resource("order", order_id);
-}
-
-absl::Status state_exists(std::string_view state_id) {
-  return Error(
-             StatusCode::kAlreadyExists, "STATE_EXISTS",
-             fmt::format(
-                 "There is, or was, an order state \"{}\". Ids are not used again; choose another.",
-                 shown(state_id)),
-             {{"state_id", state_id}})
-      .resource("order_state", state_id);
 }
 
 absl::Status etag_mismatch(std::string_view current_etag) {
@@ -293,88 +194,15 @@ absl::Status cancellation_completed() {
 absl::Status cancellation_in_progress() {
   return failed_precondition(
       "CANCELLATION_IN_PROGRESS",
-      "The order is being canceled, or its cancellation has failed. Its state "
+      "The order is being canceled, or its cancellation has failed. Its state and its shipments "
       "can't be changed until that is settled.",
       "cancellation", {});
 }
 
-absl::Status state_in_use(std::string_view state_id, std::int64_t order_count) {
-  return failed_precondition(
-      "STATE_IN_USE",
-      fmt::format("{}{} in the state \"{}\". Move {} first.", order_count,
-                  order_count == 1 ? " order is" : " orders are", shown(state_id),
-                  order_count == 1 ? "it" : "them"),
-      state_subject(state_id),
-      {{"state_id", state_id}, {"order_count", fmt::format("{}", order_count)}});
-}
-
-absl::Status state_referenced(std::string_view state_id,
-                              const std::vector<std::string>& referenced_by) {
-  std::string names;
-  for (std::size_t i = 0; i < referenced_by.size() && i < kMaxNamed; ++i) {
-    names += (i == 0 ? "" : ",") + referenced_by[i];
-  }
-  return failed_precondition(
-      "STATE_REFERENCED",
-      fmt::format(
-          "The state \"{}\" is in the enterable_from of {} other state(s), \"{}\" among them. "
-          "Take it out there first.",
-          shown(state_id), referenced_by.size(),
-          referenced_by.empty() ? "" : shown(referenced_by.front())),
-      state_subject(state_id),
-      {{"state_id", state_id},
-       {"referenced_by", names},
-       {"referenced_by_count", fmt::format("{}", referenced_by.size())}});
-}
-
-absl::Status state_last_initial(std::string_view state_id) {
-  return failed_precondition(
-      "STATE_LAST_INITIAL",
-      fmt::format("New orders start in the state \"{}\". Make another state initial first.",
-                  shown(state_id)),
-      state_subject(state_id), {{"state_id", state_id}});
-}
-
-absl::Status state_last_canceled(std::string_view state_id) {
-  return failed_precondition(
-      "STATE_LAST_CANCELED",
-      fmt::format("The state \"{}\" is the only one of category CANCELED. Add another first.",
-                  shown(state_id)),
-      state_subject(state_id), {{"state_id", state_id}});
-}
-
-absl::Status state_initial_exists(std::string_view state_id) {
-  return failed_precondition(
-      "STATE_INITIAL_EXISTS",
-      fmt::format("New orders start in the state \"{}\" already. Create the new state without "
-                  "`initial`, then update it.",
-                  shown(state_id)),
-      state_subject(state_id), {{"state_id", state_id}});
-}
-
-absl::Status state_reference_invalid(std::string_view state_id, std::string_view referenced) {
-  return failed_precondition(
-      "STATE_REFERENCE_INVALID",
-      fmt::format("The enterable_from of the state \"{}\" names \"{}\". It may only name other "
-                  "states that exist, are not deleted and not final.",
-                  shown(state_id), shown(referenced)),
-      state_subject(state_id), {{"state_id", state_id}, {"referenced_state_id", referenced}});
-}
-
-absl::Status state_unreachable(std::string_view state_id) {
-  return failed_precondition(
-      "STATE_UNREACHABLE",
-      fmt::format("No order could ever enter the state \"{}\" after that. Make it enterable from a "
-                  "state that orders reach, or delete it first.",
-                  shown(state_id)),
-      state_subject(state_id), {{"state_id", state_id}});
-}
-
-absl::Status too_many_states(int limit) {
-  return failed_precondition(
-      "TOO_MANY_STATES",
-      fmt::format("There are {} order states, the deleted ones included; no more fit.", limit),
-      "order_states", {{"limit", fmt::format("{}", limit)}});
+absl::Status address_change_needs_reason() {
+  return failed_precondition("ADDRESS_CHANGE_NEEDS_REASON",
+                             "A line of the order has been shipped. Say why its address changes.",
+                             "reason", {});
 }
 
 absl::Status overloaded(std::chrono::milliseconds retry_delay) {
@@ -410,6 +238,10 @@ absl::Status cancelled() {
 absl::Status internal() {
   return Error(StatusCode::kInternal, "INTERNAL",
                "The server has made a mistake; its log says more.");
+}
+
+absl::Status in_change(absl::Status error, int change_index) {
+  return with_metadata(std::move(error), "change_index", fmt::format("{}", change_index));
 }
 
 google::rpc::Status to_proto(const absl::Status& status) {

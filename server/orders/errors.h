@@ -33,7 +33,8 @@ class Violations {
   bool empty() const { return count_ == 0; }
   /// OK if empty, else INVALID_ARGUMENT `INVALID_REQUEST` with BadRequest.
   absl::Status status() const;
-  /// The error, with these violations as its BadRequest.
+  /// The error, with these violations as its BadRequest and their number as its metadata
+  /// `violation_count`.
   absl::Status attach_to(absl::Status status) const;
 
  private:
@@ -42,15 +43,27 @@ class Violations {
   std::size_t bytes_ = 0;
 };
 
+/// Order states and delivery states have the same rules; a reason about delivery states starts with
+/// "DELIVERY_".
+enum class StateKind { kOrder, kDelivery };
+
 // INVALID_ARGUMENT
 absl::Status request_id_reused(std::string_view request_id);
 absl::Status page_token_invalid();
 absl::Status state_unknown(std::string_view state_id);
+absl::Status delivery_state_unknown(std::string_view delivery_state_id);
+absl::Status shipment_method_unknown(std::string_view method_id);
+absl::Status shipment_unknown(std::string_view shipment_id);
+absl::Status line_unknown(std::string_view line_id);
+absl::Status item_unknown(std::string_view item_id);
+absl::Status item_ambiguous(std::string_view item_id, std::size_t line_count);
+absl::Status line_selected_twice(std::string_view line_id);
 
 // NOT_FOUND
 absl::Status order_not_found(std::string_view order_id);
 absl::Status note_not_found(std::string_view order_id, std::string_view note_id);
-absl::Status state_not_found(std::string_view state_id);
+absl::Status state_not_found(std::string_view state_id, StateKind kind = StateKind::kOrder);
+absl::Status shipment_method_not_found(std::string_view method_id);
 
 // ALREADY_EXISTS. `order_id` is the order that has it.
 absl::Status order_number_in_use(std::string_view order_number, std::string_view order_id);
@@ -58,7 +71,8 @@ absl::Status invoice_number_in_use(std::string_view invoice_number, std::string_
 absl::Status payment_reference_in_use(std::string_view account, std::string_view reference,
                                       std::string_view order_id);
 absl::Status import_conflict(std::string_view order_number, std::string_view order_id);
-absl::Status state_exists(std::string_view state_id);
+absl::Status state_exists(std::string_view state_id, StateKind kind = StateKind::kOrder);
+absl::Status shipment_method_exists(std::string_view method_id);
 
 // ABORTED
 absl::Status etag_mismatch(std::string_view current_etag);
@@ -69,17 +83,40 @@ absl::Status state_final(std::string_view state_id);
 absl::Status cancel_required(std::string_view state_id, std::int64_t open_payments);
 absl::Status cancellation_completed();
 absl::Status cancellation_in_progress();
+absl::Status address_change_needs_reason();
+
+// FAILED_PRECONDITION, shipments
+absl::Status shipment_update_not_allowed(std::string_view state_id);
+/// `subject`: the line or item of which so many were asked for.
+absl::Status quantity_too_large(std::int64_t requested, std::int64_t available,
+                                std::string_view subject);
+absl::Status line_not_movable(std::string_view line_id, std::string_view delivery_state_id);
+absl::Status shipment_method_disabled(std::string_view method_id);
+/// `method_id`: the one that the shipment has.
+absl::Status shipment_method_mismatch(std::string_view shipment_id, std::string_view method_id);
+/// `shipment_id`: the one that has it.
+absl::Status tracking_number_in_use(std::string_view number, std::string_view shipment_id);
+absl::Status tracking_not_allowed(std::string_view shipment_id);
+absl::Status delivery_state_not_enterable(std::string_view line_id, std::string_view from,
+                                          std::string_view to);
+absl::Status delivery_state_final(std::string_view line_id, std::string_view delivery_state_id);
+absl::Status too_many_lines(int limit);
 
 // FAILED_PRECONDITION, settings
-absl::Status state_in_use(std::string_view state_id, std::int64_t order_count);
+absl::Status state_in_use(std::string_view state_id, std::int64_t order_count,
+                          StateKind kind = StateKind::kOrder);
 absl::Status state_referenced(std::string_view state_id,
-                              const std::vector<std::string>& referenced_by);
-absl::Status state_last_initial(std::string_view state_id);
-absl::Status state_last_canceled(std::string_view state_id);
-absl::Status state_initial_exists(std::string_view state_id);
-absl::Status state_reference_invalid(std::string_view state_id, std::string_view referenced);
-absl::Status state_unreachable(std::string_view state_id);
-absl::Status too_many_states(int limit);
+                              const std::vector<std::string>& referenced_by,
+                              StateKind kind = StateKind::kOrder);
+absl::Status state_last_initial(std::string_view state_id, StateKind kind = StateKind::kOrder);
+absl::Status state_last_canceled(std::string_view state_id, StateKind kind = StateKind::kOrder);
+absl::Status state_initial_exists(std::string_view state_id, StateKind kind = StateKind::kOrder);
+absl::Status state_reference_invalid(std::string_view state_id, std::string_view referenced,
+                                     StateKind kind = StateKind::kOrder);
+absl::Status state_unreachable(std::string_view state_id, StateKind kind = StateKind::kOrder);
+absl::Status too_many_states(int limit, StateKind kind = StateKind::kOrder);
+absl::Status shipment_method_in_use(std::string_view method_id, std::int64_t order_count);
+absl::Status too_many_shipment_methods(int limit);
 
 // RESOURCE_EXHAUSTED, UNAVAILABLE, with RetryInfo
 absl::Status overloaded(std::chrono::milliseconds retry_delay);
@@ -90,6 +127,9 @@ absl::Status shutting_down();
 absl::Status deadline_exceeded();
 absl::Status cancelled();
 absl::Status internal();
+
+/// The error, with the number of the change at fault as its metadata `change_index`.
+absl::Status in_change(absl::Status error, int change_index);
 
 /// The wire form: code, message and details.
 google::rpc::Status to_proto(const absl::Status& status);
