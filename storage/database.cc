@@ -94,6 +94,7 @@ Kind mysql_kind(unsigned number, bool committing) {
   switch (number) {
     case 1213:  // deadlock, also a failed certification: a definite rollback, at COMMIT too
     case 1020:  // the row changed since the snapshot
+    case 1412:  // the table changed since the snapshot
       return Kind::kConflict;
     default:
       break;

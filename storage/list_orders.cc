@@ -5,11 +5,12 @@
 #include "storage/order_rows.h"
 #include "storage/reads.h"
 
-// A list page. One condition leads: a number (at most one order), else the e-mail address, else the
-// states if an index has them before the sort column, else none. The rows of each leading value are
-// a stream that an index delivers in the order asked for; the page merges the streams. All other
-// conditions are residual: they are looked at row by row. So that no page examines more than
-// kScanBudget rows, a first statement finds the row where the page must stop.
+// A list page. One condition leads: a number of the order (at most one order), else a tracking
+// number or the e-mail address (few orders, or else the next one leads), else the states if an
+// index has them before the sort column, else none. The rows of each leading value are a stream
+// that an index delivers in the order asked for; the page merges the streams. All other conditions
+// are residual: they are looked at row by row. So that no page examines more than kScanBudget rows,
+// a first statement finds the row where the page must stop.
 
 namespace orderd::storage {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 /// More states than this are a residual condition.
 constexpr int kMaxStreams = 100;
 
-enum class Lead { kOrderNumber, kInvoiceNumber, kEmail, kState, kNone };
+enum class Lead { kOrderNumber, kInvoiceNumber, kTrackingNumber, kEmail, kState, kNone };
 
 Fixed sort_column(SortKey sort) {
   switch (sort) {
@@ -51,10 +52,11 @@ const pb::TimeRange* sort_range(const ListQuery& query) {
 class Lister {
  public:
   Lister(Session& session, const ListQuery& query, int budget)
-      : session_(session), query_(query), budget_(budget), lead_(choose_lead()) {}
+      : session_(session), query_(query), budget_(budget), lead_(choose_lead(true)) {}
 
   ListPage run() {
     if (query_.by_state && query_.filter.state_ids_size() == 0) return {};
+    if (lead_ == Lead::kTrackingNumber) choose_for_tracking_number();
     if (lead_ == Lead::kEmail && !email_carries_sort()) choose_for_email();
     if (lead_ == Lead::kNone && query_.sort == SortKey::kTotal) {
       throw Error(Error::Kind::kInternal, "a list by total needs a number or an e-mail address");
@@ -65,10 +67,11 @@ class Lister {
   }
 
  private:
-  Lead choose_lead() const {
+  Lead choose_lead(bool by_tracking_number) const {
     const pb::OrderFilter& filter = query_.filter;
     if (!filter.order_number().empty()) return Lead::kOrderNumber;
     if (!filter.invoice_number().empty()) return Lead::kInvoiceNumber;
+    if (by_tracking_number && !filter.tracking_number().empty()) return Lead::kTrackingNumber;
     if (!filter.customer_email().empty()) return Lead::kEmail;
     if (query_.by_state && filter.state_ids_size() <= kMaxStreams &&
         (query_.sort == SortKey::kCreateTime || query_.sort == SortKey::kUpdateTime)) {
@@ -81,6 +84,23 @@ class Lister {
     return query_.sort == SortKey::kCreateTime || query_.sort == SortKey::kTotal;
   }
 
+  /// No index has the tracking number before a column of orders. If it has few orders, as it
+  /// should, they are sorted, else something else leads. If nothing else can, all of them are
+  /// sorted.
+  void choose_for_tracking_number() {
+    Sql sql = session_.sql();
+    sql << "SELECT COUNT(*) FROM (SELECT order_id FROM order_tracking_numbers";
+    append_tracking_number(sql) << " LIMIT " << budget_ + 1 << ") AS few";
+    sorted_ = has_few(sql);
+    if (sorted_) return;
+    const Lead other = choose_lead(false);
+    if (other == Lead::kEmail || query_.sort != SortKey::kTotal) {
+      lead_ = other;
+    } else {
+      sorted_ = true;
+    }
+  }
+
   /// No index has the e-mail address before this sort column. If the address has few orders they
   /// are sorted, else the sort leads.
   void choose_for_email() {
@@ -89,13 +109,13 @@ class Lister {
     sql.either(" INDEXED BY orders_by_email_create", " FORCE INDEX (orders_by_email_create)");
     sql << " WHERE email_key = ";
     append_email(sql) << " LIMIT " << budget_ + 1 << ") AS few";
-    Rows rows = session_.query(sql, 1);
-    const bool few = rows.next() && rows.number(0) <= budget_;
-    if (!few) {
-      lead_ = Lead::kNone;
-    } else {
-      sorted_ = true;
-    }
+    sorted_ = has_few(sql);
+    if (!sorted_) lead_ = Lead::kNone;
+  }
+
+  bool has_few(const Sql& count) {
+    Rows rows = session_.query(count, 1);
+    return rows.next() && rows.number(0) <= budget_;
   }
 
   bool has_residual() const {
@@ -109,7 +129,9 @@ class Lister {
            time(filter.has_order_time(), filter.order_time()) ||
            time(filter.has_create_time(), filter.create_time()) ||
            time(filter.has_update_time(), filter.update_time()) ||
-           filter.payment_statuses_size() > 0 || filter.has_label();
+           filter.payment_statuses_size() > 0 || filter.has_label() ||
+           (!filter.tracking_number().empty() && lead_ != Lead::kTrackingNumber) ||
+           !filter.shipment_method_id().empty() || filter.delivery_state_ids_size() > 0;
   }
 
   /// Whether the page could examine too many rows without one. Numbers and e-mail addresses with
@@ -124,11 +146,31 @@ class Lister {
     return sql << Blob{key};
   }
 
+  /// Index and condition behind `order_tracking_numbers`.
+  Sql& append_tracking_number(Sql& sql) {
+    sql.either(" INDEXED BY order_tracking_by_number", " FORCE INDEX (order_tracking_by_number)");
+    return sql << " WHERE number = " << Blob{query_.filter.tracking_number()};
+  }
+
+  /// The orders, by the index that the leading condition starts with; up to WHERE.
+  Sql& append_source(Sql& sql) {
+    if (lead_ != Lead::kTrackingNumber) {
+      sql << " FROM orders";
+      return append_index(sql) << " WHERE ";
+    }
+    // The few orders lead the join.
+    sql << " FROM (SELECT DISTINCT order_id FROM order_tracking_numbers";
+    append_tracking_number(sql);
+    sql.either(") AS found CROSS JOIN orders", ") AS found STRAIGHT_JOIN orders");
+    return use_primary(sql) << " WHERE orders.id = found.order_id AND ";
+  }
+
   Sql& append_index(Sql& sql) {
     const bool update = query_.sort == SortKey::kUpdateTime;
     switch (lead_) {
       case Lead::kOrderNumber:
       case Lead::kInvoiceNumber:
+      case Lead::kTrackingNumber:
         return use_primary(sql);
       case Lead::kEmail:
         return query_.sort == SortKey::kTotal ? sql.either(" INDEXED BY orders_by_email_total",
@@ -167,6 +209,8 @@ class Lister {
       case Lead::kInvoiceNumber:
         sql << "id = (SELECT order_id FROM invoice_numbers WHERE value = "
             << Blob{filter.invoice_number()} << ") AND ";
+        break;
+      case Lead::kTrackingNumber:  // see append_source
         break;
       case Lead::kEmail:
         sql << "email_key = ";
@@ -250,6 +294,38 @@ class Lister {
       if (filter.label().has_value()) sql << " AND l.value = " << Blob{filter.label().value()};
       sql << ") > 0 AND ";
     }
+    append_shipment_residual(sql);
+  }
+
+  /// Each is one entry of an index, however many lines an order has; LIMIT keeps it from becoming a
+  /// join.
+  void append_shipment_residual(Sql& sql) {
+    const pb::OrderFilter& filter = query_.filter;
+    if (!filter.tracking_number().empty() && lead_ != Lead::kTrackingNumber) {
+      sql << "(SELECT 1 FROM order_tracking_numbers";
+      append_tracking_number(sql) << " AND order_id = orders.id LIMIT 1) = 1 AND ";
+    }
+    if (!filter.shipment_method_id().empty()) {
+      sql << "(SELECT 1 FROM order_shipments";
+      sql.either(" INDEXED BY order_shipments_by_method",
+                 " FORCE INDEX (order_shipments_by_method)");
+      sql << " WHERE method_id = " << Blob{filter.shipment_method_id()}
+          << " AND order_id = orders.id LIMIT 1) = 1 AND ";
+    }
+    if (filter.delivery_state_ids_size() > 0) {
+      sql << "(";
+      bool first = true;
+      for (const std::string& state_id : filter.delivery_state_ids()) {
+        if (!first) sql << " OR ";
+        first = false;
+        sql << "(SELECT 1 FROM order_shipment_lines";
+        sql.either(" INDEXED BY order_shipment_lines_by_state",
+                   " FORCE INDEX (order_shipment_lines_by_state)");
+        sql << " WHERE delivery_state_id = " << Blob{state_id}
+            << " AND order_id = orders.id LIMIT 1) = 1";
+      }
+      sql << ") AND ";
+    }
   }
 
   /// A SELECT of `id` and `k`, the sort key, over all streams; each gives `limit` rows from
@@ -261,8 +337,8 @@ class Lister {
     for (int stream = 0; stream < streams_; ++stream) {
       if (stream > 0) sql << " UNION ALL ";
       if (streams_ > 1) sql << "SELECT id, k FROM (";
-      sql << "SELECT id, " << column << " AS k FROM orders";
-      append_index(sql) << " WHERE ";
+      sql << "SELECT id, " << column << " AS k";
+      append_source(sql);
       append_lead(sql, stream);
       append_range(sql);
       if (residual) append_residual(sql);
@@ -315,7 +391,8 @@ class Lister {
     }
     std::vector<std::shared_ptr<StoredOrder>> orders;
     for (auto& [key, order] : found) orders.push_back(std::move(order));
-    read_summary_children(session_, orders);
+    in_chunks(std::span<const std::shared_ptr<StoredOrder>>(orders),
+              [&](auto chunk) { read_summary_children(session_, chunk); });
     page.orders.assign(orders.begin(), orders.end());
     return page;
   }

@@ -153,10 +153,32 @@ class Migrator {
       }
       renew_lock();
       mark(migration.number, i, false);
-      session_.execute_script(migration.steps[static_cast<std::size_t>(i)]);
+      const std::string& step = migration.steps[static_cast<std::size_t>(i)];
+      if (!column_exists(step)) session_.execute_script(step);
       mark(migration.number, i, true);
     }
     spdlog::info("schema {} is in place", migration.number);
+  }
+
+  /// Whether a step adds a column that is there: neither SQLite nor MySQL can say IF NOT EXISTS.
+  bool column_exists(std::string_view step) {
+    constexpr std::string_view kAlter = "ALTER TABLE ";
+    constexpr std::string_view kAdd = " ADD COLUMN ";
+    const auto add = step.find(kAdd);
+    if (!step.starts_with(kAlter) || add == std::string_view::npos) return false;
+    const Text table{step.substr(kAlter.size(), add - kAlter.size())};
+    const std::string_view rest = step.substr(add + kAdd.size());
+    const Text column{rest.substr(0, rest.find(' '))};
+    Sql select = sql();
+    if (session_.dialect() == Dialect::kSqlite) {
+      select << "SELECT COUNT(*) FROM pragma_table_info(" << table << ") WHERE name = " << column;
+    } else {
+      select << "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE()"
+                " AND table_name = "
+             << table << " AND column_name = " << column;
+    }
+    Rows rows = session_.query(select, 1);
+    return rows.next() && rows.number(0) > 0;
   }
 
   void mark(int migration, int step, bool finished) {

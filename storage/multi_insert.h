@@ -2,15 +2,18 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "storage/session.h"
 
 namespace orderd::storage {
 
-/// Limits of one statement: rows of an INSERT, values of an IN list, bytes of text. MariaDB changes
-/// the plan of an IN list at 1,000 values.
-inline constexpr std::size_t kMaxRows = 500;
+/// Limits of one statement: rows written or deleted by their keys, values of an IN list or
+/// conditions between ORs, bytes of text. MariaDB changes the plan of an IN list at 1,000 values,
+/// SQLite refuses 1,000 conditions.
+inline constexpr std::size_t kMaxRows = 1000;
+inline constexpr std::size_t kMaxValues = 500;
 inline constexpr std::size_t kMaxBytes = 1'000'000;
 
 /// Inserts rows of one table with as few statements as the limits allow. SOCI's own bulk insert is
@@ -70,11 +73,73 @@ inline Sql& append_delete(Sql& sql, Fixed table) {
   return sql << "DELETE t FROM " << table << " AS t FORCE INDEX (PRIMARY)";
 }
 
-/// Calls `work` with at most kMaxRows of the values at a time.
+/// Deletes rows of a child table by their primary key (the order's id, an id, and perhaps a number)
+/// with as few statements as the limits allow. Fewest if rows of the same order and number follow
+/// each other.
+class MultiDelete {
+ public:
+  /// `id_column`: of the id that follows the order's.
+  MultiDelete(Session& session, Fixed table, Fixed id_column)
+      : session_(session), table_(table), id_column_(id_column), statement_(session.dialect()) {}
+
+  /// `n`: the value of the column n, if it is part of the key.
+  void row(const Uuid& order_id, const Uuid& id, std::optional<int> n = std::nullopt) {
+    bool joins = values_ > 0 && values_ < kMaxValues && order_id == order_id_ && n == n_;
+    if (rows_ == kMaxRows || (!joins && conditions_ == kMaxValues)) {
+      flush();
+      joins = false;
+    }
+    if (joins) {
+      statement_ << ",";
+    } else {
+      start_condition(order_id, n);
+    }
+    statement_ << id;
+    ++rows_;
+    ++values_;
+  }
+
+  /// Sends what is left. Must be called.
+  void flush() {
+    if (rows_ == 0) return;
+    session_.execute(statement_ << "))");
+    statement_.clear();
+    rows_ = conditions_ = values_ = 0;
+  }
+
+ private:
+  void start_condition(const Uuid& order_id, std::optional<int> n) {
+    if (rows_ == 0) {
+      append_delete(statement_, table_) << " WHERE ";
+    } else {
+      statement_ << ")) OR ";
+    }
+    statement_ << "(order_id = " << order_id;
+    if (n) statement_ << " AND n = " << *n;
+    statement_ << " AND " << id_column_ << " IN (";
+    order_id_ = order_id;
+    n_ = n;
+    ++conditions_;
+    values_ = 0;
+  }
+
+  Session& session_;
+  const Fixed table_;
+  const Fixed id_column_;
+  Sql statement_;
+  /// Of the last condition.
+  Uuid order_id_;
+  std::optional<int> n_;
+  std::size_t rows_ = 0;
+  std::size_t conditions_ = 0;
+  std::size_t values_ = 0;
+};
+
+/// Calls `work` with at most kMaxValues of the values at a time.
 template <typename T, typename F>
 void in_chunks(std::span<const T> values, F work) {
   while (!values.empty()) {
-    const auto count = std::min(values.size(), kMaxRows);
+    const auto count = std::min(values.size(), kMaxValues);
     work(values.first(count));
     values = values.subspan(count);
   }

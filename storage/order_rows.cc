@@ -1,9 +1,10 @@
 #include "storage/order_rows.h"
 
 #include <algorithm>
-#include <unordered_map>
 
+#include "storage/child_rows.h"
 #include "storage/multi_insert.h"
+#include "storage/shipment_rows.h"
 
 namespace orderd::storage {
 namespace {
@@ -94,9 +95,11 @@ void insert_heads(Session& session, OrderSpan orders) {
 }
 
 void insert_items(Session& session, OrderSpan orders) {
-  MultiInsert insert(session,
-                     "INSERT INTO order_items (order_id, n, present, item_id, sku, name, quantity,"
-                     " unit_price_minor, tax_minor, discount_minor, total_minor) VALUES");
+  MultiInsert insert(
+      session,
+      "INSERT INTO order_items (order_id, n, present, item_id, sku, name, quantity,"
+      " unit_price_minor, tax_minor, discount_minor, total_minor, shipment_method_id)"
+      " VALUES");
   for (const StoredOrder* stored : orders) {
     int n = 0;
     for (const pb::Item& item : stored->order.items()) {
@@ -106,7 +109,7 @@ void insert_items(Session& session, OrderSpan orders) {
       insert.row(stored->id, n++, present, Text{item.item_id()}, Text{item.sku()},
                  Text{item.name()}, item.quantity(), item.unit_price().amount_minor(),
                  item.tax().amount_minor(), item.discount().amount_minor(),
-                 item.total().amount_minor());
+                 item.total().amount_minor(), Blob{item.shipment_method_id()});
     }
   }
   insert.flush();
@@ -188,47 +191,11 @@ void delete_children(Session& session, Fixed table, OrderSpan orders) {
   });
 }
 
-/// The orders that a statement's rows belong to.
-class ById {
- public:
-  explicit ById(std::span<const std::shared_ptr<StoredOrder>> orders) {
-    orders_.reserve(orders.size());
-    for (const auto& order : orders) {
-      ids_.push_back(order->id);
-      orders_.emplace(order->id, &order->order);
-    }
-  }
-  std::span<const Uuid> ids() const { return ids_; }
-  pb::Order* find(const Uuid& id) const {
-    const auto it = orders_.find(id);
-    return it == orders_.end() ? nullptr : it->second;
-  }
-
- private:
-  std::vector<Uuid> ids_;
-  std::unordered_map<Uuid, pb::Order*> orders_;
-};
-
-/// Runs a SELECT of a child table, of which `head` is the text up to the index hint and the first
-/// column is the order's id, and calls `add` for each row.
-template <typename F>
-void read_rows(Session& session, const ById& orders, Fixed head, Fixed order_by,
-               std::size_t columns, F add) {
-  Sql sql = session.sql();
-  sql << head;
-  sql.either("", " FORCE INDEX (PRIMARY)") << " WHERE order_id IN (";
-  sql.ids(orders.ids()) << ") ORDER BY " << order_by;
-  Rows rows = session.query(sql, columns);
-  while (rows.next()) {
-    if (pb::Order* order = orders.find(rows.id(0))) add(rows, *order);
-  }
-}
-
 void read_items(Session& session, const ById& orders) {
   read_rows(session, orders,
             "SELECT order_id, present, item_id, sku, name, quantity, unit_price_minor, tax_minor,"
-            " discount_minor, total_minor FROM order_items",
-            "order_id, n", 10, [](Rows& row, pb::Order& order) {
+            " discount_minor, total_minor, shipment_method_id FROM order_items",
+            "order_id, n", 11, [](Rows& row, pb::Order& order) {
               pb::Item& item = *order.add_items();
               const std::int64_t present = row.number(1);
               item.set_item_id(std::move(row.text(2)));
@@ -244,6 +211,7 @@ void read_items(Session& session, const ById& orders) {
               money(kTax, 7, &pb::Item::mutable_tax);
               money(kDiscount, 8, &pb::Item::mutable_discount);
               money(kLineTotal, 9, &pb::Item::mutable_total);
+              item.set_shipment_method_id(std::move(row.text(10)));
             });
 }
 
@@ -464,6 +432,7 @@ void read_all_children(Session& session, std::span<const std::shared_ptr<StoredO
   read_adjustments(session, by_id);
   read_labels(session, by_id);
   read_payments(session, by_id);
+  read_shipments(session, by_id);  // needs the items
 }
 
 }  // namespace orderd::storage

@@ -22,6 +22,7 @@ google::protobuf::Timestamp to_timestamp(Micros micros);
 /// How an e-mail address is compared: ASCII letters in lower case.
 std::string email_key(std::string_view email);
 
+/// All but shipments.
 void insert_orders(Session& session, std::span<const StoredOrder* const> orders);
 /// Version, state, invoice number, note count, cancellation, update time.
 void update_heads(Session& session, std::span<const StoredOrder* const> orders);
@@ -37,7 +38,7 @@ std::shared_ptr<StoredOrder> read_head(Rows& row);
 /// Reads the rows of these orders that a summary has: addresses and adjustments. The orders are
 /// those of one statement.
 void read_summary_children(Session& session, std::span<const std::shared_ptr<StoredOrder>> orders);
-/// As above, and items, labels and payments.
+/// As above, and items, labels, payments and shipments.
 void read_all_children(Session& session, std::span<const std::shared_ptr<StoredOrder>> orders);
 
 }  // namespace orderd::storage

@@ -154,54 +154,6 @@ std::map<Claim, ClaimHolder> read_claims(Session& session, std::span<const Claim
   return result;
 }
 
-std::int64_t read_settings_version(Session& session) {
-  Rows rows =
-      session.query(session.sql() << "SELECT settings_version FROM feed_head WHERE id = 1", 1);
-  if (!rows.next()) throw Error(Error::Kind::kSchema, "the database has no feed head");
-  return rows.number(0);
-}
-
-Settings read_settings(Session& session) {
-  Settings settings;
-  // The version first: if a change comes between the two, the states are newer than the version,
-  // and the write that uses them is refused by the version.
-  settings.version = read_settings_version(session);
-  read_states(session, settings);
-  return settings;
-}
-
-void read_states(Session& session, Settings& settings) {
-  Rows rows = session.query(
-      session.sql() << "SELECT state_id, display_name, category, initial, final,"
-                       " allows_shipment_update, allows_capture, allows_cancel, enterable_any,"
-                       " enterable_from, position, delete_time FROM order_states",
-      12);
-  while (rows.next()) {
-    pb::OrderState state;
-    state.set_state_id(rows.text(0));
-    state.set_display_name(std::move(rows.text(1)));
-    state.set_category(static_cast<pb::StateCategory>(rows.number(2)));
-    state.set_initial(rows.number(3) != 0);
-    state.set_final(rows.number(4) != 0);
-    state.set_allows_shipment_update(rows.number(5) != 0);
-    state.set_allows_capture(rows.number(6) != 0);
-    state.set_allows_cancel(rows.number(7) != 0);
-    if (rows.number(8) == 0) {
-      pb::EnterableFrom& from = *state.mutable_enterable_from();
-      std::string_view list = rows.text(9);
-      while (!list.empty()) {
-        const auto end = std::min(list.find(','), list.size());
-        from.add_state_ids(std::string(list.substr(0, end)));
-        list.remove_prefix(std::min(end + 1, list.size()));
-      }
-    }
-    state.set_position(static_cast<std::int32_t>(rows.number(10)));
-    const Micros deleted = rows.number(11);
-    if (deleted != kNoTime) *state.mutable_delete_time() = to_timestamp(deleted);
-    settings.states.emplace(std::move(rows.text(0)), std::move(state));
-  }
-}
-
 std::vector<pb::Note> read_note_page(Session& session, const Uuid& order_id,
                                      const std::optional<Uuid>& after, int limit) {
   Sql sql = session.sql();

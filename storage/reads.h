@@ -12,10 +12,6 @@ std::vector<OrderPtr> read_orders(Session& session, std::span<const Uuid> ids);
 std::map<NoteKey, pb::Note> read_notes(Session& session, std::span<const NoteKey> keys);
 std::vector<RequestRecord> read_requests(Session& session, std::span<const RequestKey> keys);
 std::map<Claim, ClaimHolder> read_claims(Session& session, std::span<const Claim> claims);
-std::int64_t read_settings_version(Session& session);
-Settings read_settings(Session& session);
-/// The states of `settings`, of which the version has been read before.
-void read_states(Session& session, Settings& settings);
 std::vector<pb::Note> read_note_page(Session& session, const Uuid& order_id,
                                      const std::optional<Uuid>& after, int limit);
 std::int64_t read_count(Session& session, std::string_view state_id);

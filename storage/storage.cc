@@ -11,6 +11,8 @@
 #include "storage/multi_insert.h"
 #include "storage/reads.h"
 #include "storage/session_pool.h"
+#include "storage/settings_rows.h"
+#include "storage/shipment_rows.h"
 #include "storage/write.h"
 
 namespace orderd::storage {
@@ -49,6 +51,12 @@ class ReadTransactionImpl : public ReadTransaction {
   }
   std::int64_t count_orders(std::string_view state_id) override {
     return read_count(*lease_, state_id);
+  }
+  std::int64_t count_orders_with_delivery_state(std::string_view delivery_state_id) override {
+    return count_with_delivery_state(*lease_, delivery_state_id);
+  }
+  std::int64_t count_orders_with_method(std::string_view method_id) override {
+    return count_with_method(*lease_, method_id);
   }
   std::vector<Uuid> orders_in_state(std::string_view state_id, int limit) override {
     return read_ids_in_state(*lease_, state_id, limit);

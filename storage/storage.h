@@ -78,7 +78,7 @@ struct EventRow {
 };
 
 /// Everything that one batch writes, except feed positions. `save` writes rows of one table with
-/// multi-row statements (at most 500 rows and 1 MB each), so the number of statements does not
+/// multi-row statements (at most 1,000 rows and 1 MB each), so the number of statements does not
 /// depend on the number of commands.
 struct ChangeSet {
   /// Of this batch; see `Storage::settle_commit`.
@@ -93,8 +93,8 @@ struct ChangeSet {
   /// Of `updated`, those of which customer and addresses, or labels, are written as well.
   std::vector<const StoredOrder*> customer_updated;
   std::vector<const StoredOrder*> labels_updated;
-  /// Of `updated`, those whose shipments are written: the order as it was and as it is. Only rows that
-  /// differ are written.
+  /// Of `updated`, those whose shipments are written: the order as it was and as it is. Only rows
+  /// that differ are written.
   struct ShipmentsUpdate {
     const StoredOrder* before;
     const StoredOrder* after;
@@ -215,7 +215,7 @@ class WriteTransaction : public Reads {
   virtual bool any_order_in(std::string_view state_id) = 0;
   virtual bool any_order_with_delivery_state(std::string_view delivery_state_id) = 0;
   virtual bool any_order_with_method(std::string_view method_id) = 0;
-  /// Inserts or overwrites one state and raises the settings' version to `version`.
+  /// Each inserts or overwrites one setting. `set_settings_version` must follow.
   virtual void save_order_state(const pb::OrderState& state) = 0;
   virtual void save_delivery_state(const pb::DeliveryState& state) = 0;
   virtual void save_shipment_method(const pb::ShipmentMethod& method) = 0;

@@ -26,8 +26,9 @@ struct Uuid {
   /// A new UUIDv7. Strictly increasing within the process, also when the clock steps back.
   static Uuid generate();
 
-  /// The n-th of a family of ids that belong to this one: different for every n < 2^31, the same for
-  /// the same n, sorted by n, and of no other family. For things that a rule makes: it may run again.
+  /// The n-th of a family of ids that belong to this one: different for every n < 2^31, the same
+  /// for the same n, sorted by n, and of no other family. For things that a rule makes: it may run
+  /// again.
   Uuid derived(std::uint32_t n) const;
 
   std::string to_string() const;

@@ -5,6 +5,8 @@
 #include "storage/multi_insert.h"
 #include "storage/order_rows.h"
 #include "storage/reads.h"
+#include "storage/settings_rows.h"
+#include "storage/shipment_rows.h"
 
 namespace orderd::storage {
 namespace {
@@ -163,6 +165,7 @@ class WriteTransactionImpl : public WriteTransaction {
     update_heads(session, changes.updated);
     update_customers(session, changes.customer_updated);
     update_labels(session, changes.labels_updated);
+    write_shipments(session, changes.created, changes.shipments_updated);
     delete_notes(session, changes.notes_deleted);
     write_notes(session, changes.notes_created, false);
     write_notes(session, changes.notes_updated, true);
@@ -209,7 +212,7 @@ class WriteTransactionImpl : public WriteTransaction {
       if (!rows.next()) throw Error(Error::Kind::kSchema, "the database has no feed head");
       settings.version = rows.number(0);
     }
-    read_states(*lease_, settings);
+    read_settings_rows(*lease_, settings);
     return settings;
   }
 
@@ -217,29 +220,17 @@ class WriteTransactionImpl : public WriteTransaction {
     return !read_ids_in_state(*lease_, state_id, 1).empty();
   }
 
-  void save_order_state(const pb::OrderState& state) override {
-    std::string from;
-    for (const std::string& state_id : state.enterable_from().state_ids()) {
-      if (!from.empty()) from += ',';
-      from += state_id;
-    }
-    MultiInsert insert(
-        *lease_,
-        "INSERT INTO order_states (state_id, display_name, category, initial, final,"
-        " allows_shipment_update, allows_capture, allows_cancel, enterable_any,"
-        " enterable_from, position, delete_time) VALUES",
-        [](Sql& sql) {
-          sql.overwrite("state_id", {"display_name", "category", "initial", "final",
-                                     "allows_shipment_update", "allows_capture", "allows_cancel",
-                                     "enterable_any", "enterable_from", "position", "delete_time"});
-        });
-    insert.row(Blob{state.state_id()}, Text{state.display_name()},
-               static_cast<int>(state.category()), state.initial() ? 1 : 0, state.final() ? 1 : 0,
-               state.allows_shipment_update() ? 1 : 0, state.allows_capture() ? 1 : 0,
-               state.allows_cancel() ? 1 : 0, state.has_enterable_from() ? 0 : 1, Text{from},
-               state.position(),
-               state.has_delete_time() ? to_micros(state.delete_time()) : kNoTime);
-    insert.flush();
+  bool any_order_with_delivery_state(std::string_view delivery_state_id) override {
+    return any_with_delivery_state(*lease_, delivery_state_id);
+  }
+  bool any_order_with_method(std::string_view method_id) override {
+    return any_with_method(*lease_, method_id);
+  }
+
+  void save_order_state(const pb::OrderState& state) override { save_row(*lease_, state); }
+  void save_delivery_state(const pb::DeliveryState& state) override { save_row(*lease_, state); }
+  void save_shipment_method(const pb::ShipmentMethod& method) override {
+    save_row(*lease_, method);
   }
 
   void set_settings_version(std::int64_t version) override {

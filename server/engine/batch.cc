@@ -218,6 +218,7 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   }
   draft.customer_changed |= change.customer_changed;
   draft.labels_changed |= change.labels_changed;
+  draft.shipments_changed |= change.shipments_changed;
   draft.changed = after;
 
   Answer answer;
@@ -287,12 +288,17 @@ void Batch::collect_changes() {
     if (draft.loaded == nullptr) continue;
     if (draft.customer_changed) changes_.customer_updated.push_back(draft.changed.get());
     if (draft.labels_changed) changes_.labels_updated.push_back(draft.changed.get());
+    if (draft.shipments_changed) {
+      changes_.shipments_updated.push_back({draft.loaded.get(), draft.changed.get()});
+    }
   }
   const auto by_id = [](const StoredOrder* a, const StoredOrder* b) { return a->id < b->id; };
   for (auto* orders : {&changes_.created, &changes_.updated, &changes_.customer_updated,
                        &changes_.labels_updated}) {
     std::sort(orders->begin(), orders->end(), by_id);
   }
+  std::sort(changes_.shipments_updated.begin(), changes_.shipments_updated.end(),
+            [&](const auto& a, const auto& b) { return by_id(a.after, b.after); });
 
   for (auto& [key, draft] : notes_) {
     if (!draft.touched) continue;

@@ -60,6 +60,7 @@ class Batch {
     OrderPtr loaded;                       // null: created by this batch
     bool customer_changed = false;
     bool labels_changed = false;
+    bool shipments_changed = false;
 
     OrderPtr current() const { return changed ? OrderPtr(changed) : loaded; }
   };
