@@ -6,6 +6,7 @@
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -33,6 +34,80 @@ Micros wall_clock() {
 storage::Clock::time_point session_deadline() { return storage::Clock::now() + kSessionWait; }
 
 std::string etag_of(const Settings& settings) { return std::to_string(settings.version); }
+
+/// Deleted or not; null if it never existed.
+template <typename Setting>
+const Setting* find(const std::map<std::string, Setting, std::less<>>& all, const std::string& id) {
+  const auto it = all.find(id);
+  return it == all.end() ? nullptr : &it->second;
+}
+
+bool is_live(const auto* setting) { return setting != nullptr && !setting->has_delete_time(); }
+
+bool exists(const SettingsEdit& edit, const Settings& settings) {
+  switch (edit.kind) {
+    case SettingsKind::kOrderState:
+      return is_live(find(settings.states, edit.id));
+    case SettingsKind::kDeliveryState:
+      return is_live(find(settings.delivery_states, edit.id));
+    case SettingsKind::kShipmentMethod:
+      break;
+  }
+  return is_live(find(settings.methods, edit.id));
+}
+
+absl::Status not_found(const SettingsEdit& edit) {
+  switch (edit.kind) {
+    case SettingsKind::kOrderState:
+      return errors::state_not_found(edit.id);
+    case SettingsKind::kDeliveryState:
+      return errors::state_not_found(edit.id, errors::StateKind::kDelivery);
+    case SettingsKind::kShipmentMethod:
+      break;
+  }
+  return errors::shipment_method_not_found(edit.id);
+}
+
+/// Refused if orders use it.
+absl::Status check_unused(const SettingsEdit& edit, storage::ReadTransaction& tx) {
+  std::int64_t count = 0;
+  switch (edit.kind) {
+    case SettingsKind::kOrderState:
+      count = tx.count_orders(edit.id);
+      return count == 0 ? absl::OkStatus() : errors::state_in_use(edit.id, count);
+    case SettingsKind::kDeliveryState:
+      count = tx.count_orders_with_delivery_state(edit.id);
+      return count == 0 ? absl::OkStatus()
+                        : errors::state_in_use(edit.id, count, errors::StateKind::kDelivery);
+    case SettingsKind::kShipmentMethod:
+      break;
+  }
+  count = tx.count_orders_with_method(edit.id);
+  return count == 0 ? absl::OkStatus() : errors::shipment_method_in_use(edit.id, count);
+}
+
+bool is_used(const SettingsEdit& edit, storage::WriteTransaction& tx) {
+  switch (edit.kind) {
+    case SettingsKind::kOrderState:
+      return tx.any_order_in(edit.id);
+    case SettingsKind::kDeliveryState:
+      return tx.any_order_with_delivery_state(edit.id);
+    case SettingsKind::kShipmentMethod:
+      break;
+  }
+  return tx.any_order_with_method(edit.id);
+}
+
+void save(const rules::SettingsChange& change, storage::WriteTransaction& tx) {
+  for (const pb::OrderState& state : change.saved) tx.save_order_state(state);
+  for (const pb::DeliveryState& state : change.saved_delivery_states) tx.save_delivery_state(state);
+  for (const pb::ShipmentMethod& method : change.saved_methods) tx.save_shipment_method(method);
+}
+
+template <typename Setting>
+std::optional<Setting> copy(const Setting* setting) {
+  return setting == nullptr ? std::nullopt : std::optional(*setting);
+}
 
 }  // namespace
 
@@ -105,7 +180,17 @@ namespace {
 
 SettingsAnswer answer_of(const SettingsEdit& edit, const Settings& settings) {
   SettingsAnswer answer;
-  if (const auto* state = settings.any_state(edit.state_id)) answer.state = *state;
+  switch (edit.kind) {
+    case SettingsKind::kOrderState:
+      answer.state = copy(find(settings.states, edit.id));
+      break;
+    case SettingsKind::kDeliveryState:
+      answer.delivery_state = copy(find(settings.delivery_states, edit.id));
+      break;
+    case SettingsKind::kShipmentMethod:
+      answer.method = copy(find(settings.methods, edit.id));
+      break;
+  }
   answer.settings_etag = etag_of(settings);
   return answer;
 }
@@ -190,18 +275,16 @@ std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::judge(const 
       return answer;
     }
   }
-  if (edit.must_exist && plan.before.live_state(edit.state_id) == nullptr) {
-    return errors::state_not_found(edit.state_id);
-  }
+  if (edit.must_exist && !exists(edit, plan.before)) return not_found(edit);
   if (!edit.expected_etag.empty() && edit.expected_etag != etag_of(plan.before)) {
     return errors::etag_mismatch(etag_of(plan.before));
   }
   auto change = edit.rule(plan.before, now);
   if (!change.ok()) return change.status();
-  if (change->saved.empty()) return answer_of(edit, plan.before);
+  if (change->empty()) return answer_of(edit, plan.before);
   if (edit.deletes) {
-    const std::int64_t count = tx->count_orders(edit.state_id);
-    if (count > 0) return errors::state_in_use(edit.state_id, count);
+    const absl::Status unused = check_unused(edit, *tx);
+    if (!unused.ok()) return unused;
   }
   plan.change = *std::move(change);
   plan.after = rules::apply(plan.before, plan.change);
@@ -221,8 +304,8 @@ bool SettingsEditor::Impl::write(const SettingsEdit& edit, Micros now, const Pla
     const auto tx = storage_.begin_write(session_deadline());
     // Unchanged settings also mean that no other server has executed this request meanwhile.
     if (tx->lock_settings().version != plan.before.version) return false;
-    if (edit.deletes && tx->any_order_in(edit.state_id)) return false;
-    for (const pb::OrderState& state : plan.change.saved) tx->save_order_state(state);
+    if (edit.deletes && is_used(edit, *tx)) return false;
+    save(plan.change, *tx);
     tx->set_settings_version(plan.after.version);
     std::vector<RequestRecord> records;
     if (edit.request) {
@@ -230,7 +313,7 @@ bool SettingsEditor::Impl::write(const SettingsEdit& edit, Micros now, const Pla
       record.key = *edit.request;
       record.body_hash = edit.body_hash;
       record.version = plan.after.version;
-      record.outcome.set_state_id(edit.state_id);
+      record.outcome.set_state_id(edit.id);
       records.push_back(std::move(record));
     }
     tx->save_requests(batch_key, now, records);

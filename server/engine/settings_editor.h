@@ -14,17 +14,22 @@
 
 namespace orderd::engine {
 
+/// What can be edited: each kind has ids of its own.
+enum class SettingsKind { kOrderState, kDeliveryState, kShipmentMethod };
+
 /// One call that changes the settings.
 struct SettingsEdit {
   /// As in Command.
   std::optional<RequestKey> request;
   std::string request_id;
   std::string body_hash;
-  /// The state that the call is about.
-  std::string state_id;
-  /// It must exist: STATE_NOT_FOUND comes before the check of the etag.
+  /// What the call is about.
+  SettingsKind kind = SettingsKind::kOrderState;
+  std::string id;
+  /// It must exist: NOT_FOUND comes before the check of the etag.
   bool must_exist = true;
-  /// The call deletes the state: STATE_IN_USE if an order is in it.
+  /// The call deletes it: refused if an order is in the state, has a line in the delivery state or
+  /// a shipment of the method.
   bool deletes = false;
   /// Empty: not checked.
   std::string expected_etag;
@@ -35,8 +40,10 @@ struct SettingsEdit {
 };
 
 struct SettingsAnswer {
-  /// The state as it is now; absent if it never existed.
+  /// What the call was about, as it is now: that of its kind; absent if it never existed.
   std::optional<pb::OrderState> state;
+  std::optional<pb::DeliveryState> delivery_state;
+  std::optional<pb::ShipmentMethod> method;
   std::string settings_etag;
   std::vector<pb::StrandedOrders> stranded;
   bool changed = false;

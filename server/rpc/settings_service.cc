@@ -16,7 +16,7 @@ using engine::SettingsEdit;
 std::string etag_of(const Settings& settings) { return std::to_string(settings.version); }
 
 template <class Call>
-SettingsEdit edit_for(const Call& call, const std::string& state_id) {
+SettingsEdit edit_for(const Call& call, const std::string& id) {
   const auto& request = call.request();
   SettingsEdit edit;
   edit.request_id = request.request_id();
@@ -24,7 +24,7 @@ SettingsEdit edit_for(const Call& call, const std::string& state_id) {
     edit.request = engine::request_key(call.actor(), call.method(), *id);
     edit.body_hash = engine::body_hash(request);
   }
-  edit.state_id = state_id;
+  edit.id = id;
   edit.expected_etag = request.settings_etag();
   edit.validate_only = request.validate_only();
   edit.abandoned = call.abandoned();

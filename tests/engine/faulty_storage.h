@@ -129,6 +129,18 @@ class FaultyStorage final : public storage::Storage {
     Settings lock_settings() override { return real_->lock_settings(); }
     bool any_order_in(std::string_view state_id) override { return real_->any_order_in(state_id); }
     void save_order_state(const pb::OrderState& state) override { real_->save_order_state(state); }
+    bool any_order_with_delivery_state(std::string_view id) override {
+      return real_->any_order_with_delivery_state(id);
+    }
+    bool any_order_with_method(std::string_view id) override {
+      return real_->any_order_with_method(id);
+    }
+    void save_delivery_state(const pb::DeliveryState& state) override {
+      real_->save_delivery_state(state);
+    }
+    void save_shipment_method(const pb::ShipmentMethod& method) override {
+      real_->save_shipment_method(method);
+    }
     void set_settings_version(std::int64_t version) override {
       real_->set_settings_version(version);
     }
