@@ -101,6 +101,11 @@ absl::StatusOr<pb::UpdateInvoiceResponse> Client::update_invoice(
   return mutate(impl_->options, *impl_->orders, &Orders::UpdateInvoice, request);
 }
 
+absl::StatusOr<pb::UpdateShipmentsResponse> Client::update_shipments(
+    pb::UpdateShipmentsRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::UpdateShipments, request);
+}
+
 absl::StatusOr<pb::AddNoteResponse> Client::add_note(pb::AddNoteRequest request) const {
   return mutate(impl_->options, *impl_->orders, &Orders::AddNote, request);
 }
@@ -177,6 +182,56 @@ absl::StatusOr<pb::UpdateOrderStateResponse> Client::update_order_state(
 absl::StatusOr<pb::DeleteOrderStateResponse> Client::delete_order_state(
     pb::DeleteOrderStateRequest request) const {
   return mutate(impl_->options, *impl_->settings, &Settings::DeleteOrderState, request);
+}
+
+absl::StatusOr<pb::CreateDeliveryStateResponse> Client::create_delivery_state(
+    pb::CreateDeliveryStateRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::CreateDeliveryState, request);
+}
+
+absl::StatusOr<pb::GetDeliveryStateResponse> Client::get_delivery_state(
+    const pb::GetDeliveryStateRequest& request) const {
+  return call(impl_->options, *impl_->settings, &Settings::GetDeliveryState, request);
+}
+
+absl::StatusOr<pb::ListDeliveryStatesResponse> Client::list_delivery_states(
+    const pb::ListDeliveryStatesRequest& request) const {
+  return call(impl_->options, *impl_->settings, &Settings::ListDeliveryStates, request);
+}
+
+absl::StatusOr<pb::UpdateDeliveryStateResponse> Client::update_delivery_state(
+    pb::UpdateDeliveryStateRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::UpdateDeliveryState, request);
+}
+
+absl::StatusOr<pb::DeleteDeliveryStateResponse> Client::delete_delivery_state(
+    pb::DeleteDeliveryStateRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::DeleteDeliveryState, request);
+}
+
+absl::StatusOr<pb::CreateShipmentMethodResponse> Client::create_shipment_method(
+    pb::CreateShipmentMethodRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::CreateShipmentMethod, request);
+}
+
+absl::StatusOr<pb::GetShipmentMethodResponse> Client::get_shipment_method(
+    const pb::GetShipmentMethodRequest& request) const {
+  return call(impl_->options, *impl_->settings, &Settings::GetShipmentMethod, request);
+}
+
+absl::StatusOr<pb::ListShipmentMethodsResponse> Client::list_shipment_methods(
+    const pb::ListShipmentMethodsRequest& request) const {
+  return call(impl_->options, *impl_->settings, &Settings::ListShipmentMethods, request);
+}
+
+absl::StatusOr<pb::UpdateShipmentMethodResponse> Client::update_shipment_method(
+    pb::UpdateShipmentMethodRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::UpdateShipmentMethod, request);
+}
+
+absl::StatusOr<pb::DeleteShipmentMethodResponse> Client::delete_shipment_method(
+    pb::DeleteShipmentMethodRequest request) const {
+  return mutate(impl_->options, *impl_->settings, &Settings::DeleteShipmentMethod, request);
 }
 
 }  // namespace orderd::client

@@ -78,6 +78,8 @@ class Client {
   absl::StatusOr<pb::BatchUpdateOrderStatusResponse> batch_update_order_status(
       pb::BatchUpdateOrderStatusRequest request) const;
   absl::StatusOr<pb::UpdateInvoiceResponse> update_invoice(pb::UpdateInvoiceRequest request) const;
+  absl::StatusOr<pb::UpdateShipmentsResponse> update_shipments(
+      pb::UpdateShipmentsRequest request) const;
 
   absl::StatusOr<pb::AddNoteResponse> add_note(pb::AddNoteRequest request) const;
   absl::StatusOr<pb::UpdateNoteResponse> update_note(pb::UpdateNoteRequest request) const;
@@ -102,6 +104,28 @@ class Client {
       pb::UpdateOrderStateRequest request) const;
   absl::StatusOr<pb::DeleteOrderStateResponse> delete_order_state(
       pb::DeleteOrderStateRequest request) const;
+
+  absl::StatusOr<pb::CreateDeliveryStateResponse> create_delivery_state(
+      pb::CreateDeliveryStateRequest request) const;
+  absl::StatusOr<pb::GetDeliveryStateResponse> get_delivery_state(
+      const pb::GetDeliveryStateRequest& request) const;
+  absl::StatusOr<pb::ListDeliveryStatesResponse> list_delivery_states(
+      const pb::ListDeliveryStatesRequest& request) const;
+  absl::StatusOr<pb::UpdateDeliveryStateResponse> update_delivery_state(
+      pb::UpdateDeliveryStateRequest request) const;
+  absl::StatusOr<pb::DeleteDeliveryStateResponse> delete_delivery_state(
+      pb::DeleteDeliveryStateRequest request) const;
+
+  absl::StatusOr<pb::CreateShipmentMethodResponse> create_shipment_method(
+      pb::CreateShipmentMethodRequest request) const;
+  absl::StatusOr<pb::GetShipmentMethodResponse> get_shipment_method(
+      const pb::GetShipmentMethodRequest& request) const;
+  absl::StatusOr<pb::ListShipmentMethodsResponse> list_shipment_methods(
+      const pb::ListShipmentMethodsRequest& request) const;
+  absl::StatusOr<pb::UpdateShipmentMethodResponse> update_shipment_method(
+      pb::UpdateShipmentMethodRequest request) const;
+  absl::StatusOr<pb::DeleteShipmentMethodResponse> delete_shipment_method(
+      pb::DeleteShipmentMethodRequest request) const;
 
   /// Imports what `next` returns until it returns nothing, and reports each answer to `answered`;
   /// both are called on the calling thread. While `next` blocks, no answer is reported.
