@@ -10,7 +10,9 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "server/orders/fields.h"
+#include "server/orders/methods.h"
 #include "server/orders/money.h"
+#include "server/orders/shipments.h"
 #include "server/orders/text.h"
 #include "server/orders/utf8.h"
 
@@ -54,6 +56,7 @@ std::optional<std::int64_t> check_item(const pb::Item& item, bool prices_include
   check_text(item.item_id(), 0, 64, field + ".item_id", violations);
   check_text(item.sku(), 1, 128, field + ".sku", violations);
   check_text(item.name(), 0, 512, field + ".name", violations);
+  check_text(item.shipment_method_id(), 0, 64, field + ".shipment_method_id", violations);
   const bool quantity_right = item.quantity() >= 1 && item.quantity() <= kMaxQuantity;
   if (!quantity_right) violations.add(field + ".quantity", "must be 1 to 1,000,000,000");
 
@@ -174,20 +177,6 @@ void check_totals(const pb::NewOrder& order, std::optional<std::int64_t> items,
                  "items + shipping + shipping_tax + adjustments", check, violations);
 }
 
-/// Gives every item without an id its number, or if that is taken another one.
-void number_items(pb::Order& order) {
-  std::unordered_set<std::string> ids;
-  for (const auto& item : order.items()) ids.insert(item.item_id());
-  int spare = order.items_size();
-  for (int i = 0; i < order.items_size(); ++i) {
-    auto& item = *order.mutable_items(i);
-    if (!item.item_id().empty()) continue;
-    std::string id = std::to_string(i + 1);
-    while (!ids.insert(id).second) id = std::to_string(++spare);
-    item.set_item_id(id);
-  }
-}
-
 void compute_totals(pb::Order& order) {
   const std::string& currency = order.currency_code();
   if (currency.empty()) return;
@@ -269,6 +258,33 @@ const pb::OrderState* initial_state(const Settings& settings) {
   return nullptr;
 }
 
+std::vector<std::string> item_ids(const pb::NewOrder& order) {
+  std::vector<std::string> ids;
+  std::unordered_set<std::string> taken;
+  for (const auto& item : order.items()) taken.insert(item.item_id());
+  int spare = order.items_size();
+  for (int i = 0; i < order.items_size(); ++i) {
+    std::string id = order.items(i).item_id();
+    if (id.empty()) {
+      id = std::to_string(i + 1);
+      while (!taken.insert(id).second) id = std::to_string(++spare);
+    }
+    ids.push_back(std::move(id));
+  }
+  return ids;
+}
+
+void check_methods(const pb::NewOrder& order, const std::string& field, bool enabled_only,
+                   const Settings& settings, Refusals& refusals) {
+  for (int i = 0; i < order.items_size(); ++i) {
+    const auto& method = order.items(i).shipment_method_id();
+    if (method.empty()) continue;
+    auto refusal = check_method(method, enabled_only, settings);
+    if (refusal.ok()) continue;
+    refusals.add(fmt::format("{}.items[{}].shipment_method_id", field, i), std::move(refusal));
+  }
+}
+
 pb::Order build_order(const pb::NewOrder& order) {
   pb::Order built;
   built.set_order_number(std::string(trimmed(order.order_number())));
@@ -288,7 +304,10 @@ pb::Order build_order(const pb::NewOrder& order) {
     *built.mutable_order_time() = to_timestamp(to_micros(order.order_time()));
   }
   built.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_NONE);
-  number_items(built);
+  const auto ids = item_ids(order);
+  for (int i = 0; i < built.items_size(); ++i) {
+    built.mutable_items(i)->set_item_id(ids[static_cast<std::size_t>(i)]);
+  }
   compute_totals(built);
   return built;
 }
@@ -322,6 +341,9 @@ Result create_order(const pb::CreateOrderRequest& request, const Uuid& order_id,
   }
   const auto* state = initial_state(*context.settings);
   if (!state) return errors::internal();
+  Refusals refusals;
+  check_methods(request.order(), "order", true, *context.settings, refusals);
+  if (!refusals.empty()) return refusals.status();
 
   Change change;
   auto& order = change.after.emplace(build_order(request.order()));
@@ -331,6 +353,7 @@ Result create_order(const pb::CreateOrderRequest& request, const Uuid& order_id,
   *order.mutable_create_time() = to_timestamp(context.now);
   *order.mutable_update_time() = to_timestamp(context.now);
   if (!order.has_order_time()) *order.mutable_order_time() = order.create_time();
+  ship_remaining(order, order_id, context.now, *context.settings);
   *change.events.emplace_back().mutable_order_created()->mutable_order() = order;
   return change;
 }

@@ -6,6 +6,7 @@
 
 #include "orders/v1/order_service.pb.h"
 #include "server/orders/errors.h"
+#include "server/orders/refusals.h"
 #include "server/orders/rule.h"
 
 namespace orderd::rules {
@@ -22,6 +23,14 @@ std::string order_currency(const pb::NewOrder& order);
 /// The state in which new orders start; null if none is configured.
 const pb::OrderState* initial_state(const Settings& settings);
 
+/// The ids that the items will have: those given, and for the others their number, or if that is
+/// taken another one.
+std::vector<std::string> item_ids(const pb::NewOrder& order);
+
+/// Refuses the shipment methods that can't be asked for.
+void check_methods(const pb::NewOrder& order, const std::string& field, bool enabled_only,
+                   const Settings& settings, Refusals& refusals);
+
 /// A valid NewOrder as an order: trimmed, items numbered, totals computed. Without id, state and
 /// times of the server.
 pb::Order build_order(const pb::NewOrder& order);
@@ -32,7 +41,9 @@ std::string generate_order_number(Micros now);
 /// The order number that the request's order will have: the caller's, trimmed, or `generated`.
 std::string order_number_of(const pb::NewOrder& order, std::string_view generated);
 
-/// The target's only holder is that of the order number. Refuses with ORDER_NUMBER_IN_USE.
+/// The target's only holder is that of the order number. Refuses with ORDER_NUMBER_IN_USE,
+/// SHIPMENT_METHOD_UNKNOWN and SHIPMENT_METHOD_DISABLED. Shipments and lines get ids of the order's
+/// family.
 Result create_order(const pb::CreateOrderRequest& request, const Uuid& order_id,
                     std::string_view order_number, const Target& target, const Context& context);
 

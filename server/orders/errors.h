@@ -58,6 +58,8 @@ absl::Status line_unknown(std::string_view line_id);
 absl::Status item_unknown(std::string_view item_id);
 absl::Status item_ambiguous(std::string_view item_id, std::size_t line_count);
 absl::Status line_selected_twice(std::string_view line_id);
+absl::Status client_ref_is_shipment(std::string_view client_ref);
+absl::Status time_in_future();
 
 // NOT_FOUND
 absl::Status order_not_found(std::string_view order_id);

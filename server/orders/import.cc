@@ -159,22 +159,6 @@ std::vector<pb::Note> build_notes(const pb::ImportOrdersRequest& request, std::s
   return notes;
 }
 
-/// All refusals of one import: the first as the error, all of them as its violations.
-class Refusals {
- public:
-  void add(const std::string& field, absl::Status error) {
-    violations_.add(field,
-                    fmt::format("{}: {}", errors::reason(error), std::string(error.message())));
-    if (first_.ok()) first_ = std::move(error);
-  }
-  bool empty() const { return first_.ok(); }
-  absl::Status status() const { return violations_.attach_to(first_); }
-
- private:
-  absl::Status first_;
-  errors::Violations violations_;
-};
-
 }  // namespace
 
 absl::Status validate(const pb::ImportOrdersRequest& request) {

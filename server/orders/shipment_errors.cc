@@ -53,6 +53,19 @@ absl::Status line_selected_twice(std::string_view line_id) {
       {{"line_id", line_id}});
 }
 
+absl::Status client_ref_is_shipment(std::string_view client_ref) {
+  return invalid_argument(
+      "INVALID_REQUEST",
+      fmt::format("The client_ref \"{}\" is the id of a shipment of the order; choose another.",
+                  shown(client_ref)),
+      "client_ref", {});
+}
+
+absl::Status time_in_future() {
+  return invalid_argument("INVALID_REQUEST", "The time is in the future.", "delivery_state_time",
+                          {});
+}
+
 absl::Status shipment_method_unknown(std::string_view method_id) {
   return invalid_argument("SHIPMENT_METHOD_UNKNOWN",
                           fmt::format("There is no shipment method \"{}\", or it has been deleted. "

@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "server/orders/fields.h"
+#include "server/orders/shipment_draft.h"
 #include "server/orders/text.h"
 
 namespace orderd::rules {
@@ -28,13 +29,6 @@ void check_update(const Update& update, const std::string& prefix, errors::Viola
 
 bool is_canceled(const pb::OrderState& state) {
   return state.category() == pb::STATE_CATEGORY_CANCELED;
-}
-
-absl::Status check_no_cancellation_running(const pb::Order& order) {
-  const auto status = order.cancellation().status();
-  const bool running =
-      status == pb::CANCELLATION_STATUS_IN_PROGRESS || status == pb::CANCELLATION_STATUS_FAILED;
-  return running ? errors::cancellation_in_progress() : absl::OkStatus();
 }
 
 absl::Status check_stays_canceled(const pb::Order& order, const pb::OrderState& state) {
@@ -121,6 +115,13 @@ absl::Status may_enter(const pb::Order& order, const pb::OrderState& state,
   return refusal;
 }
 
+absl::Status check_no_cancellation_running(const pb::Order& order) {
+  const auto status = order.cancellation().status();
+  const bool running =
+      status == pb::CANCELLATION_STATUS_IN_PROGRESS || status == pb::CANCELLATION_STATUS_FAILED;
+  return running ? errors::cancellation_in_progress() : absl::OkStatus();
+}
+
 int open_payments(const pb::Order& order) {
   return static_cast<int>(std::count_if(
       order.payments().begin(), order.payments().end(), [](const pb::Payment& payment) {
@@ -147,7 +148,9 @@ Result update_status(const pb::OrderStatusUpdate& update, const Target& target,
 
   auto& order = change.after.emplace(before);
   order.set_state_id(state->state_id());
-  if (is_canceled(*state) && before.cancellation().status() != pb::CANCELLATION_STATUS_COMPLETED) {
+  const bool enters_cancellation =
+      is_canceled(*state) && before.cancellation().status() != pb::CANCELLATION_STATUS_COMPLETED;
+  if (enters_cancellation) {
     auto& cancellation = *order.mutable_cancellation();
     cancellation.set_status(pb::CANCELLATION_STATUS_COMPLETED);
     cancellation.set_reason(update.reason());
@@ -158,6 +161,10 @@ Result update_status(const pb::OrderStatusUpdate& update, const Target& target,
   event.set_after_state_id(state->state_id());
   event.set_reason(update.reason());
   event.set_forced(forced);
+  if (enters_cancellation) {
+    cancel_unshipped(order, context.now, *context.settings);
+    record_shipments(before, change);
+  }
   return change;
 }
 

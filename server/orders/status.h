@@ -15,6 +15,9 @@ pb::OrderStatusUpdate status_update(const pb::UpdateOrderStatusRequest& request)
 absl::Status may_enter(const pb::Order& order, const pb::OrderState& state,
                        const Settings& settings);
 
+/// CANCELLATION_IN_PROGRESS if the order is being canceled, or that has failed.
+absl::Status check_no_cancellation_running(const pb::Order& order);
+
 /// Money that must be returned before the order can be void: capturable > 0, captured - refunded
 /// > 0, or a payment that is OPEN, PROCESSING or UNSYNCED. How many payments have some.
 int open_payments(const pb::Order& order);

@@ -6,6 +6,7 @@
 #include <google/protobuf/util/field_mask_util.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include "server/orders/delivery_states.h"
 #include "server/orders/fields.h"
 #include "server/orders/text.h"
 #include "server/orders/utf8.h"
@@ -56,6 +57,26 @@ bool same_labels(const Labels& a, const Labels& b) {
          std::map<std::string_view, std::string_view>(b.begin(), b.end());
 }
 
+bool addresses_differ(const pb::OrderDetails& a, const pb::OrderDetails& b) {
+  return !MessageDifferencer::Equals(a.billing_address(), b.billing_address()) ||
+         !MessageDifferencer::Equals(a.shipping_address(), b.shipping_address());
+}
+
+/// Whether any piece is, or has been, on its way.
+bool is_partly_shipped(const pb::Order& order, const Settings& settings) {
+  for (const auto& shipment : order.shipments()) {
+    for (const auto& line : shipment.lines()) {
+      const auto category = delivery_category(line.delivery_state_id(), settings);
+      if (category == pb::DELIVERY_CATEGORY_SHIPPED ||
+          category == pb::DELIVERY_CATEGORY_DELIVERED ||
+          category == pb::DELIVERY_CATEGORY_RETURNED) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::Status validate(const pb::UpdateOrderRequest& request) {
@@ -81,7 +102,8 @@ absl::Status validate(const pb::UpdateOrderRequest& request) {
   return violations.status();
 }
 
-Result update_order(const pb::UpdateOrderRequest& request, const Target& target, const Context&) {
+Result update_order(const pb::UpdateOrderRequest& request, const Target& target,
+                    const Context& context) {
   const pb::OrderDetails before = details(*target.order);
   pb::OrderDetails after = before;
   FieldMaskUtil::MergeOptions replace;
@@ -91,12 +113,14 @@ Result update_order(const pb::UpdateOrderRequest& request, const Target& target,
   after = details(after);
 
   Change change;
-  change.customer_changed =
-      !MessageDifferencer::Equals(before.customer(), after.customer()) ||
-      !MessageDifferencer::Equals(before.billing_address(), after.billing_address()) ||
-      !MessageDifferencer::Equals(before.shipping_address(), after.shipping_address());
+  change.customer_changed = !MessageDifferencer::Equals(before.customer(), after.customer()) ||
+                            addresses_differ(before, after);
   change.labels_changed = !same_labels(before.labels(), after.labels());
   if (!change.customer_changed && !change.labels_changed) return change;
+  if (addresses_differ(before, after) && trimmed(request.reason()).empty() &&
+      is_partly_shipped(*target.order, *context.settings)) {
+    return errors::address_change_needs_reason();
+  }
 
   set_details(change.after.emplace(*target.order), after);
   auto& event = *change.events.emplace_back().mutable_order_updated();
