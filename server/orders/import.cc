@@ -8,14 +8,20 @@
 
 #include "server/orders/create.h"
 #include "server/orders/fields.h"
+#include "server/orders/lookup.h"
+#include "server/orders/methods.h"
 #include "server/orders/money.h"
+#include "server/orders/shipment_draft.h"
+#include "server/orders/shipments.h"
 #include "server/orders/text.h"
+#include "server/orders/utf8.h"
 
 namespace orderd::rules {
 namespace {
 
 constexpr int kMaxNotes = 1000;
 constexpr int kMaxPayments = 100;
+constexpr int kMaxShipments = 1000;
 constexpr std::string_view kAccount = "external";
 
 /// The order's currency, or if it has no amount that of the payments.
@@ -104,6 +110,99 @@ void check_notes(const pb::ImportOrdersRequest& request, errors::Violations& vio
   }
 }
 
+/// The lines must name items of the order, and of each at most as many pieces as were ordered.
+void check_shipments(const pb::ImportOrdersRequest& request, errors::Violations& violations) {
+  if (request.shipments_size() > kMaxShipments) {
+    violations.add("shipments", fmt::format("must be at most {} shipments, not {}", kMaxShipments,
+                                            request.shipments_size()));
+    return;
+  }
+  int lines = 0;
+  for (const auto& shipment : request.shipments()) lines += shipment.lines_size();
+  if (lines > kMaxLines) {
+    violations.add("shipments",
+                   fmt::format("must have at most {} lines in all, not {}", kMaxLines, lines));
+    return;
+  }
+  std::unordered_map<std::string, std::int64_t> unshipped;
+  const auto ids = item_ids(request.order());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    unshipped.emplace(ids[i], request.order().items(static_cast<int>(i)).quantity());
+  }
+  std::unordered_map<std::string_view, std::string> numbers;
+  for (int i = 0; i < request.shipments_size(); ++i) {
+    const auto& shipment = request.shipments(i);
+    const std::string field = fmt::format("shipments[{}]", i);
+    check_text(shipment.method_id(), 0, 64, field + ".method_id", violations);
+    check_tracking_numbers(shipment.tracking_numbers(), field + ".tracking_numbers", numbers,
+                           violations);
+    if (shipment.lines().empty()) violations.add(field + ".lines", "must be at least one line");
+    for (int j = 0; j < shipment.lines_size(); ++j) {
+      const auto& line = shipment.lines(j);
+      const std::string path = fmt::format("{}.lines[{}]", field, j);
+      check_id(line.delivery_state_id(), path + ".delivery_state_id", violations);
+      if (line.has_delivery_state_time()) {
+        check_time(line.delivery_state_time(), path + ".delivery_state_time", violations);
+      }
+      const auto left = unshipped.find(line.item_id());
+      if (left == unshipped.end()) {
+        violations.add(path + ".item_id",
+                       fmt::format("the order has no item \"{}\"", shown(line.item_id())));
+      } else if (line.quantity() < 1) {
+        violations.add(path + ".quantity", "must be at least 1");
+      } else if (line.quantity() > left->second) {
+        violations.add(path + ".quantity",
+                       fmt::format("must be at most {}, the pieces of the item that no line before "
+                                   "has, not {}",
+                                   std::max<std::int64_t>(left->second, 0), line.quantity()));
+      } else {
+        left->second -= line.quantity();
+      }
+    }
+  }
+}
+
+/// Refuses methods and delivery states that are not configured.
+void check_shipment_settings(const pb::ImportOrdersRequest& request, const Settings& settings,
+                             Refusals& refusals) {
+  check_methods(request.order(), "order", false, settings, refusals);
+  for (int i = 0; i < request.shipments_size(); ++i) {
+    const auto& shipment = request.shipments(i);
+    const std::string field = fmt::format("shipments[{}]", i);
+    if (!shipment.method_id().empty()) {
+      auto refusal = check_method(shipment.method_id(), false, settings);
+      if (!refusal.ok()) refusals.add(field + ".method_id", std::move(refusal));
+    }
+    for (int j = 0; j < shipment.lines_size(); ++j) {
+      const auto& state_id = shipment.lines(j).delivery_state_id();
+      if (live(settings.delivery_states, state_id)) continue;
+      refusals.add(fmt::format("{}.lines[{}].delivery_state_id", field, j),
+                   errors::delivery_state_unknown(state_id));
+    }
+  }
+}
+
+void build_shipments(const pb::ImportOrdersRequest& request, const Uuid& ids, Micros now,
+                     const Settings& settings, pb::Order& order) {
+  ShipmentDraft draft(order, ids);
+  for (const auto& imported : request.shipments()) {
+    const int shipment = draft.add_shipment(imported.method_id());
+    std::vector<int> lines;
+    for (const auto& line : imported.lines()) {
+      const Micros time =
+          line.has_delivery_state_time() ? to_micros(line.delivery_state_time()) : now;
+      lines.push_back(draft.add_line(shipment, draft.find_item(line.item_id()), line.quantity(),
+                                     line.delivery_state_id(), time));
+    }
+    draft.merge(lines);
+    std::vector<std::string> numbers;
+    for (const auto& number : imported.tracking_numbers()) numbers.emplace_back(trimmed(number));
+    draft.set_tracking_numbers(shipment, std::move(numbers));
+  }
+  add_remaining(draft, order, now, settings);
+  draft.write(order);
+}
+
 pb::PaymentStatus payment_status(std::int64_t authorized, std::int64_t captured,
                                  std::int64_t refunded, std::int64_t voided) {
   if (captured > 0 && refunded == captured) return pb::PAYMENT_STATUS_REFUNDED;
@@ -171,6 +270,7 @@ absl::Status validate(const pb::ImportOrdersRequest& request) {
   check_number(request.invoice_number(), 0, 64, "invoice_number", violations);
   check_notes(request, violations);
   check_payments(request, violations);
+  check_shipments(request, violations);
   return violations.status();
 }
 
@@ -228,6 +328,7 @@ Result import_order(const pb::ImportOrdersRequest& request, std::string_view dig
                                                     holder->order_id.to_string()));
     }
   }
+  check_shipment_settings(request, *context.settings, refusals);
   if (!refusals.empty()) return refusals.status();
 
   Change change;
@@ -250,6 +351,7 @@ Result import_order(const pb::ImportOrdersRequest& request, std::string_view dig
   }
   *order.mutable_create_time() = to_timestamp(context.now);
   *order.mutable_update_time() = to_timestamp(context.now);
+  build_shipments(request, ids[0], context.now, *context.settings, order);
   if (!order.has_order_time()) *order.mutable_order_time() = order.create_time();
 
   auto& event = *change.events.emplace_back().mutable_order_imported();

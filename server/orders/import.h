@@ -20,7 +20,8 @@ std::vector<Claim> import_claims(const pb::ImportOrdersRequest& request);
 std::size_t import_ids(const pb::ImportOrdersRequest& request);
 
 /// `digest` is the hash of the request. An order imported before with the same digest is UNCHANGED
-/// (`Change::imported_before`), with another IMPORT_CONFLICT. The target's holders are those of
+/// (`Change::imported_before`), with another IMPORT_CONFLICT. Shipments and lines get ids of the
+/// order's family. The target's holders are those of
 /// `import_claims`.
 Result import_order(const pb::ImportOrdersRequest& request, std::string_view digest,
                     std::span<const Uuid> ids, const Target& target, const Context& context);

@@ -27,15 +27,19 @@ void check_range(const pb::TimeRange& range, const std::string& field,
   }
 }
 
-void check_filter(const pb::OrderFilter& filter, errors::Violations& violations) {
-  if (filter.state_ids_size() > kMaxConditions) {
-    violations.add("filter.state_ids", fmt::format("must be at most {} states, not {}",
-                                                   kMaxConditions, filter.state_ids_size()));
-  } else {
-    for (int i = 0; i < filter.state_ids_size(); ++i) {
-      check_id(filter.state_ids(i), fmt::format("filter.state_ids[{}]", i), violations);
-    }
+void check_ids(const google::protobuf::RepeatedPtrField<std::string>& ids, const std::string& field,
+               errors::Violations& violations) {
+  if (ids.size() > kMaxConditions) {
+    violations.add(field,
+                   fmt::format("must be at most {} states, not {}", kMaxConditions, ids.size()));
+    return;
   }
+  for (int i = 0; i < ids.size(); ++i)
+    check_id(ids[i], fmt::format("{}[{}]", field, i), violations);
+}
+
+void check_filter(const pb::OrderFilter& filter, errors::Violations& violations) {
+  check_ids(filter.state_ids(), "filter.state_ids", violations);
   check_text(filter.customer_email(), 0, 254, "filter.customer_email", violations);
   check_range(filter.order_time(), "filter.order_time", violations);
   check_range(filter.create_time(), "filter.create_time", violations);
@@ -57,6 +61,9 @@ void check_filter(const pb::OrderFilter& filter, errors::Violations& violations)
     check_label_key(filter.label().key(), "filter.label.key", violations);
     check_label_value(filter.label().value(), "filter.label.value", violations);
   }
+  check_number(filter.tracking_number(), 0, 128, "filter.tracking_number", violations);
+  check_text(filter.shipment_method_id(), 0, 64, "filter.shipment_method_id", violations);
+  check_ids(filter.delivery_state_ids(), "filter.delivery_state_ids", violations);
 }
 
 }  // namespace
@@ -89,9 +96,11 @@ absl::Status validate(const pb::ListOrdersRequest& request) {
   check_filter(filter, violations);
   check_enum(pb::OrderSort_IsValid(request.sort()), "sort", violations);
   if (request.sort() == pb::ORDER_SORT_TOTAL && filter.customer_email().empty() &&
-      filter.invoice_number().empty() && filter.order_number().empty()) {
+      filter.invoice_number().empty() && filter.order_number().empty() &&
+      filter.tracking_number().empty()) {
     violations.add("sort",
-                   "by total needs customer_email, invoice_number or order_number in the filter");
+                   "by total needs customer_email, invoice_number, order_number or tracking_number "
+                   "in the filter");
   }
   check_enum(pb::SortDirection_IsValid(request.direction()), "direction", violations);
   check_view(request.view(), violations);
