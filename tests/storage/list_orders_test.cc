@@ -92,6 +92,29 @@ class Model {
         })) {
       return false;
     }
+    const auto any_shipment = [&](auto matching) {
+      return std::ranges::any_of(order.shipments(), matching);
+    };
+    if (!filter.tracking_number().empty() && !any_shipment([&](const pb::Shipment& shipment) {
+          return std::ranges::any_of(shipment.tracking_numbers(), [&](const auto& number) {
+            return number.number() == filter.tracking_number();
+          });
+        })) {
+      return false;
+    }
+    if (!filter.shipment_method_id().empty() && !any_shipment([&](const pb::Shipment& shipment) {
+          return shipment.method_id() == filter.shipment_method_id();
+        })) {
+      return false;
+    }
+    if (filter.delivery_state_ids_size() > 0 && !any_shipment([&](const pb::Shipment& shipment) {
+          return std::ranges::any_of(shipment.lines(), [&](const pb::ShipmentLine& line) {
+            return std::ranges::find(filter.delivery_state_ids(), line.delivery_state_id()) !=
+                   filter.delivery_state_ids().end();
+          });
+        })) {
+      return false;
+    }
     if (filter.has_label()) {
       const auto it = order.labels().find(filter.label().key());
       if (it == order.labels().end()) return false;
@@ -118,6 +141,30 @@ class Random {
   std::mt19937 engine_;
 };
 
+constexpr const char* kMethods[] = {"standard", "express", "pick-up"};
+constexpr const char* kDeliveryStates[] = {"pending", "shipped", "delivered", "canceled"};
+/// Some numbers are of many orders.
+constexpr const char* kTrackingNumbers[] = {"T:1'", "t:1'", "T2", "common"};
+
+void add_random_shipment(Random& random, pb::Order& order) {
+  pb::Shipment& shipment = *order.add_shipments();
+  shipment.set_shipment_id(Uuid::generate().to_string());
+  shipment.set_method_id(kMethods[random.below(3)]);
+  for (int n = random.below(3); n > 0; --n) {
+    const int number = random.below(20);
+    shipment.add_tracking_numbers()->set_number(number < 4 ? kTrackingNumbers[number]
+                                                           : Uuid::generate().to_string());
+  }
+  for (int n = 1 + random.below(2); n > 0; --n) {
+    pb::ShipmentLine& line = *shipment.add_lines();
+    line.set_line_id(Uuid::generate().to_string());
+    if (order.items().empty()) order.add_items()->set_item_id("1");
+    line.set_item_id("1");
+    line.set_quantity(1);
+    line.set_delivery_state_id(kDeliveryStates[random.below(4)]);
+  }
+}
+
 Model random_orders(Random& random, int count) {
   std::vector<StoredOrder> orders;
   for (int i = 0; i < count; ++i) {
@@ -140,6 +187,7 @@ Model random_orders(Random& random, int count) {
       payment.set_gateway_reference(payment.payment_id());
       payment.set_status(static_cast<pb::PaymentStatus>(1 + random.below(4)));
     }
+    for (int n = random.below(4); n > 0; --n) add_random_shipment(random, order);
     if (random.one_in(2)) (*order.mutable_labels())["a"] = std::to_string(random.below(3));
     if (random.one_in(4)) (*order.mutable_labels())["b:'"] = "x";
     if (random.one_in(5)) order.mutable_billing_address()->set_city("B");
@@ -181,8 +229,16 @@ ListQuery random_query(Random& random, const Model& model) {
     filter.mutable_label()->set_key(random.one_in(2) ? "a" : "b:'");
     if (random.one_in(2)) filter.mutable_label()->set_value(random.one_in(2) ? "x" : "1");
   }
+  if (random.one_in(5)) {
+    filter.set_tracking_number(random.one_in(10) ? "nobody's" : kTrackingNumbers[random.below(4)]);
+  }
+  if (random.one_in(4)) filter.set_shipment_method_id(kMethods[random.below(3)]);
+  if (random.one_in(4)) {
+    filter.add_delivery_state_ids(kDeliveryStates[random.below(4)]);
+    if (random.one_in(2)) filter.add_delivery_state_ids(kDeliveryStates[random.below(4)]);
+  }
   const bool by_total = !filter.customer_email().empty() || !filter.order_number().empty() ||
-                        !filter.invoice_number().empty();
+                        !filter.invoice_number().empty() || !filter.tracking_number().empty();
   query.sort = static_cast<SortKey>(random.below(by_total ? 4 : 3));
   query.ascending = random.one_in(2);
   query.limit = 1 + random.below(40);
@@ -259,6 +315,7 @@ TEST_P(ListOrdersTest, APageHasSummaries) {
   expected.clear_items();
   expected.clear_labels();
   expected.clear_payments();
+  expected.clear_shipments();
   EXPECT_TRUE(same(page.orders[0]->order, expected));
 }
 
@@ -298,6 +355,32 @@ TEST_P(ListOrdersTest, NoPageExaminesMoreThanTheBudget) {
   }
 }
 
+TEST_P(ListOrdersTest, ATrackingNumberOfMoreOrdersThanTheBudget) {
+  std::vector<StoredOrder> orders;
+  for (int i = 0; i < storage::kScanBudget + 500; ++i) {
+    orders.push_back(plain_order(i));
+    pb::Order& order = orders.back().order;
+    order.set_currency_code("EUR");
+    order.mutable_totals()->mutable_total()->set_currency_code("EUR");
+    order.mutable_totals()->mutable_total()->set_amount_minor(i % 7);
+    pb::Shipment& shipment = *order.add_shipments();
+    shipment.set_shipment_id(Uuid::generate().to_string());
+    shipment.add_tracking_numbers()->set_number("none");
+  }
+  create(orders);
+  const Model model(orders);
+  auto read = begin_read();
+  for (const SortKey sort :
+       {SortKey::kCreateTime, SortKey::kUpdateTime, SortKey::kOrderTime, SortKey::kTotal}) {
+    ListQuery query;
+    query.filter.set_tracking_number("none");
+    query.sort = sort;
+    query.limit = 1000;
+    EXPECT_EQ(walk(query, [&](const ListQuery& q) { return read->list_orders(q); }),
+              model.list(query));
+  }
+}
+
 TEST_P(ListOrdersTest, ManyStates) {
   std::vector<StoredOrder> orders;
   ListQuery query;
@@ -328,6 +411,7 @@ TEST_P(ListOrdersTest, CountsAndNamesTheOrdersOfAState) {
   EXPECT_EQ(read->count_orders("new"), 19);
   EXPECT_EQ(read->count_orders("fraud"), 1);
   EXPECT_EQ(read->count_orders("nobody's"), 0);
+  EXPECT_EQ(read->count_orders_with_delivery_state("shipped"), 0);
   const auto first = read->orders_in_state("new", 3);
   EXPECT_THAT(first, testing::ElementsAre(orders[19].id, orders[18].id, orders[17].id));
 }

@@ -39,6 +39,12 @@ class MigrationTest : public DatabaseTest {
              "SELECT state_id, enterable_from FROM order_states ORDER BY state_id", 2)) {
       result.push_back(std::move(row));
     }
+    for (auto& row : session()->script_rows(
+             "SELECT delivery_state_id, enterable_from FROM delivery_states UNION ALL SELECT"
+             " method_id, display_name FROM shipment_methods ORDER BY 1",
+             2)) {
+      result.push_back(std::move(row));
+    }
     for (auto& row : session()->script_rows("SELECT pos, settings_version FROM feed_head", 2)) {
       result.push_back(std::move(row));
     }
@@ -124,9 +130,64 @@ TEST_P(MigrationTest, IsResumedAfterACrashAtEveryStatement) {
   }
 }
 
+TEST_P(MigrationTest, OrdersOfTheFirstSchemaAreKept) {
+  storage::open(url(), {}).reset();
+  const auto expected = schema();
+  const std::vector<Migration> first{storage::migrations(dialect()).front()};
+  const std::string id = "x'0190000000007000800000000000000a'";
+  const std::string insert_order =
+      "INSERT INTO orders (id, version, order_number, state_id, item_count) VALUES (" + id +
+      ", 3, x'4e', x'6e6577', 1)";
+  const std::string insert_item =
+      "INSERT INTO order_items (order_id, n, present, item_id, sku, name, quantity,"
+      " unit_price_minor, tax_minor, discount_minor, total_minor) VALUES (" +
+      id + ", 0, 0, '1', 'sku', '', 5, 0, 0, 0, 0)";
+
+  struct Crash : std::runtime_error {
+    Crash() : std::runtime_error("crash") {}
+  };
+  bool finished = false;
+  int crashes = 0;
+  for (int statements = 0; !finished; ++statements) {
+    current_ = std::make_unique<TestDatabase>(TestDatabase::create(backend()));
+    storage::migrate(*session(), first);
+    run(insert_order);
+    run(insert_item);
+    int left = statements;
+    storage::Options options;
+    options.on_statement = [&](std::string_view) {
+      if (left-- == 0) throw Crash();
+    };
+    try {
+      storage::open(current_->url(), options).reset();
+      finished = true;
+    } catch (const Crash&) {
+      ++crashes;
+    }
+    expire_lock();
+    // A server of the first schema still starts, and writes orders.
+    if (statements % 5 == 0) storage::migrate(*session(), first);
+    auto storage = storage::open(current_->url(), {});
+    ASSERT_EQ(schema(), expected) << "crash before statement " << statements;
+    const Uuid uuid = *Uuid::parse("01900000-0000-7000-8000-00000000000a");
+    const auto orders = storage->begin_read(soon())->load_orders({&uuid, 1});
+    ASSERT_EQ(orders.size(), 1u);
+    const pb::Order& order = orders[0]->order;
+    EXPECT_EQ(orders[0]->version, 3);
+    ASSERT_EQ(order.items_size(), 1);
+    EXPECT_EQ(order.items(0).quantity(), 5);
+    EXPECT_EQ(order.items(0).shipment_method_id(), "");
+    EXPECT_EQ(order.shipments_size(), 0);
+  }
+  EXPECT_GT(crashes, 15);
+  // What a server of the first schema inserts beside one of this schema.
+  run("DELETE FROM order_items");
+  run(insert_item);
+}
+
 TEST_P(MigrationTest, AnOlderBinaryIsRefusedIfTheSchemaSaysSo) {
   storage::open(url(), {}).reset();
-  const auto all = extended(2);
+  const auto all = extended(static_cast<int>(storage::migrations(dialect()).size()) + 1);
   storage::migrate(*session(), all);
   try {
     storage::open(url(), {});

@@ -222,13 +222,60 @@ TEST_P(RoundTripTest, Settings) {
   packed.set_position(-5);
   pb::OrderState fraud = initial.states.at("fraud");
   *fraud.mutable_delete_time() = storage::to_timestamp(12345);
+
+  ASSERT_EQ(initial.delivery_states.size(), 6u);
+  EXPECT_TRUE(initial.delivery_states.at("pending").initial());
+  EXPECT_TRUE(initial.delivery_states.at("pending").has_enterable_from());
+  EXPECT_TRUE(initial.delivery_states.at("pending").enterable_from().state_ids().empty());
+  EXPECT_FALSE(initial.delivery_states.at("pending").allows_tracking());
+  EXPECT_THAT(initial.delivery_states.at("canceled").enterable_from().state_ids(),
+              testing::ElementsAre("pending", "confirmed"));
+  EXPECT_EQ(initial.delivery_states.at("canceled").category(), pb::DELIVERY_CATEGORY_CANCELED);
+  EXPECT_TRUE(initial.delivery_states.at("canceled").final());
+  EXPECT_EQ(initial.delivery_states.at("delivered").category(), pb::DELIVERY_CATEGORY_DELIVERED);
+  EXPECT_TRUE(initial.delivery_states.at("delivered").allows_tracking());
+  EXPECT_EQ(initial.delivery_states.at("returned").position(), 50);
+  for (const auto& [id, state] : initial.delivery_states) {
+    EXPECT_EQ(state.delivery_state_id(), id);
+    EXPECT_FALSE(state.has_delete_time());
+  }
+  ASSERT_EQ(initial.methods.size(), 1u);
+  EXPECT_EQ(initial.methods.at("standard").display_name(), "Standard");
+  EXPECT_TRUE(initial.methods.at("standard").enabled());
+
+  pb::DeliveryState lost;
+  lost.set_delivery_state_id("lost");
+  lost.set_display_name("Lost: 'yes' \U0001F600");
+  lost.set_category(pb::DELIVERY_CATEGORY_RETURNED);
+  lost.set_allows_tracking(true);
+  lost.set_final(true);
+  lost.set_position(INT32_MIN);
+  pb::DeliveryState returned = initial.delivery_states.at("returned");
+  returned.clear_enterable_from();
+  *returned.mutable_delete_time() = storage::to_timestamp(1);
+  pb::ShipmentMethod express;
+  express.set_method_id("express");
+  express.set_display_name("Express \\ ?");
+  express.set_carrier(std::string(255, '\''));
+  express.set_tracking_url_template("https://x.example/?n={tracking_number}&a=" +
+                                    std::string(900, '"'));
+  express.set_position(7);
+  pb::ShipmentMethod standard = initial.methods.at("standard");
+  standard.set_enabled(false);
+  *standard.mutable_delete_time() = storage::to_timestamp(2);
   {
     auto write = begin_write();
     const Settings locked = write->lock_settings();
     EXPECT_EQ(locked.version, 1);
     EXPECT_EQ(locked.states.size(), 6u);
+    EXPECT_EQ(locked.delivery_states.size(), 6u);
+    EXPECT_EQ(locked.methods.size(), 1u);
     write->save_order_state(packed);
     write->save_order_state(fraud);
+    write->save_delivery_state(lost);
+    write->save_delivery_state(returned);
+    write->save_shipment_method(express);
+    write->save_shipment_method(standard);
     write->set_settings_version(2);
     RequestRecord record;
     record.key = random_request_key();
@@ -243,6 +290,12 @@ TEST_P(RoundTripTest, Settings) {
   EXPECT_TRUE(same(after.states.at("packed"), packed));
   EXPECT_TRUE(same(after.states.at("fraud"), fraud));
   EXPECT_EQ(after.live_state("fraud"), nullptr);
+  ASSERT_EQ(after.delivery_states.size(), 7u);
+  EXPECT_TRUE(same(after.delivery_states.at("lost"), lost));
+  EXPECT_TRUE(same(after.delivery_states.at("returned"), returned));
+  ASSERT_EQ(after.methods.size(), 2u);
+  EXPECT_TRUE(same(after.methods.at("express"), express));
+  EXPECT_TRUE(same(after.methods.at("standard"), standard));
 }
 
 TEST_P(RoundTripTest, TheSecretStays) {

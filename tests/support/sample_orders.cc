@@ -67,8 +67,26 @@ StoredOrder rich_order() {
     *item.mutable_tax() = money(i);
     *item.mutable_discount() = money(1);
     *item.mutable_total() = money(INT64_MAX - i);
+    if (i % 2 == 0) item.set_shipment_method_id(std::string(64, 'm'));
   }
   order.set_item_count(12);
+  for (int i = 0; i < 3; ++i) {
+    pb::Shipment& shipment = *order.add_shipments();
+    shipment.set_shipment_id(Uuid::generate().to_string());
+    if (i != 1) shipment.set_method_id(std::string(64, 'm'));
+    for (int n = 0; n < 100 && i != 2; ++n) {
+      shipment.add_tracking_numbers()->set_number(
+          long_text(std::to_string(i) + "/" + std::to_string(n) + kNasty, 128));
+    }
+    for (int n = i * 4; n < i * 4 + 4; ++n) {
+      pb::ShipmentLine& line = *shipment.add_lines();
+      line.set_line_id(Uuid::generate().to_string());
+      line.set_item_id(order.items(n).item_id());
+      line.set_quantity(order.items(n).quantity());
+      line.set_delivery_state_id(std::string(64, 'd'));
+      if (n > 0) *line.mutable_delivery_state_time() = storage::to_timestamp(n);
+    }
+  }
   order.set_currency_code("EUR");
   order.set_prices_include_tax(true);
   pb::Totals& totals = *order.mutable_totals();
