@@ -71,7 +71,7 @@ def import_lines(server, path, exit_code):
     return summary, results, finished.stderr
 
 
-def create_olist_states(server):
+def create_olist_settings(server):
     commands = subprocess.run([SCRIPTS / "import-olist", "--states"], check=True,
                               capture_output=True, text=True).stdout
     subprocess.run(["sh", "-e"], input=commands, check=True, text=True, stdout=subprocess.DEVNULL,
@@ -117,8 +117,81 @@ def check_every_order(orders, olist_csv):
             delivered.replace(" ", "T") + "Z" if delivered else "")
 
 
+def delivery(row):
+    """(delivery state, the CSV's time of it) of an order; the time of the import is ""."""
+    delivered = row["order_delivered_customer_date"]
+    status = row["order_status"]
+    if status == "canceled":
+        return ("delivered", delivered) if delivered else ("canceled", "")
+    if status == "delivered":
+        return status, delivered
+    if status == "shipped":
+        return status, row["order_delivered_carrier_date"]
+    return "pending", ""
+
+
+def check_shipments(orders, olist_csv):
+    """Each line of the CSV file is one line of a shipment: its state, its time and its seller."""
+    orders_csv = {row["order_id"]: row for row in olist_csv["orders"]}
+    wanted = collections.Counter()
+    parcels = collections.defaultdict(lambda: collections.defaultdict(set))
+    for row in olist_csv["order_items"]:
+        number = row["order_id"]
+        state, time_text = delivery(orders_csv[number])
+        wanted[number, row["order_item_id"], state, time_text] += 1
+        sender = ("standard", "") if state == "pending" else ("olist-carrier", row["seller_id"])
+        parcels[number][sender].add(row["order_item_id"])
+
+    found = collections.Counter()
+    for order in orders:
+        for shipment in order.shipments:
+            for line in shipment.lines:
+                known = line.delivery_state_time != order.create_time
+                time_text = line.delivery_state_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
+                found[order.order_number, line.item_id, line.delivery_state_id,
+                      time_text if known else ""] += line.quantity
+        assert sorted((shipment.method_id, sorted(line.item_id for line in shipment.lines))
+                      for shipment in order.shipments) == sorted(
+            (method, sorted(items)) for (method, _), items in parcels[order.order_number].items())
+    assert found == wanted
+    lines = collections.Counter(state for _, _, state, _ in found.elements())
+    print(f"lines: {dict(lines)}; shipments: {sum(map(len, parcels.values()))}")
+    assert min(lines[state] for state in ("pending", "shipped", "delivered", "canceled")) > 500
+
+
+def check_lists(server, olist_csv):
+    """The lists by delivery state and by method, by a program and by orderctl."""
+    state_of = {row["order_id"]: delivery(row)[0] for row in olist_csv["orders"]}
+    with_items = {row["order_id"] for row in olist_csv["order_items"]}
+    by_state = collections.defaultdict(set)
+    for number in with_items:
+        by_state[state_of[number]].add(number)
+    by_method = {"standard": by_state["pending"], "olist-carrier": with_items - by_state["pending"]}
+
+    def check(wanted, options, **condition):
+        listed = [order.order_number for order in all_orders(
+            server.orders, filter=pb.OrderFilter(**condition))]
+        assert len(listed) == len(wanted) and set(listed) == wanted, condition
+        shown = orderctl(server, "--json", "list", "--all", *options).stdout.splitlines()
+        numbers = [json.loads(line)["order_number"] for line in shown]
+        assert len(numbers) == len(wanted) and set(numbers) == wanted, options
+
+    for state, numbers in by_state.items():
+        check(numbers, ("--delivery", state), delivery_state_ids=[state])
+    for method, numbers in by_method.items():
+        check(numbers, ("--method", method), shipment_method_id=method)
+    check(by_state["shipped"] | by_state["canceled"],
+          ("--delivery", "shipped", "--delivery", "canceled", "--method", "olist-carrier"),
+          delivery_state_ids=["shipped", "canceled"], shipment_method_id="olist-carrier")
+    check(set(), ("--delivery", "returned"), delivery_state_ids=["returned"])
+    canceled = {row["order_id"] for row in olist_csv["orders"] if row["order_status"] == "canceled"}
+    check(by_state["delivered"] & canceled,
+          ("--delivery", "delivered", "--state", "canceled"),
+          delivery_state_ids=["delivered"], state_ids=["canceled"])
+
+
 def test_olist_goes_in_whole_and_only_once(server, olist, olist_csv):
-    create_olist_states(server)
+    create_olist_settings(server)
     total = len(olist_csv["orders"])
     assert total == 8135
     summary, _, _ = import_lines(server, olist, exit_code=0)
@@ -126,6 +199,8 @@ def test_olist_goes_in_whole_and_only_once(server, olist, olist_csv):
     orders = list(all_orders(server.orders, view=pb.ORDER_VIEW_FULL))
     check_sums(orders, olist_csv)
     check_every_order(orders, olist_csv)
+    check_shipments(orders, olist_csv)
+    check_lists(server, olist_csv)
 
     summary, _, _ = import_lines(server, olist, exit_code=0)
     assert (summary["lines"], summary["unchanged"]) == (total, total)

@@ -48,8 +48,8 @@ class Run:
         return self.process.wait(timeout=60)
 
 
-def orders_of(run):
-    listed = subprocess.run([ORDERCTL, "--server", run.address, "--json", "list", "--all"],
+def orders_of(run, *options):
+    listed = subprocess.run([ORDERCTL, "--server", run.address, "--json", "list", "--all", *options],
                             check=True, capture_output=True, text=True).stdout
     return [json.loads(line) for line in listed.splitlines()]
 
@@ -62,6 +62,8 @@ def test_run_brings_demo_orders_and_keeps_its_data(database):
         "new", "processing", "completed", "suspended", "fraud", "canceled"}
     assert {order["currency_code"] for order in orders} == {"EUR", "USD", "JPY", "BRL"}
     assert f"orderctl --server {run.address} list" in run.output
+    shipped = orders_of(run, "--delivery", "shipped")
+    assert {order["order_number"] for order in shipped} == {"DEMO-1002", "DEMO-1008"}
     subprocess.run([ORDERCTL, "--server", run.address, "status", "DEMO-1007", "processing"],
                    check=True, capture_output=True)
     assert run.stop() == 0, run.output
