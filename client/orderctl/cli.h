@@ -53,7 +53,9 @@ void add_update_command(CLI::App& app, Action& action);
 void add_status_command(CLI::App& app, Action& action);
 void add_invoice_command(CLI::App& app, Action& action);
 void add_note_commands(CLI::App& app, Action& action);
+void add_ship_commands(CLI::App& app, Action& action);
 void add_states_commands(CLI::App& app, Action& action);
+void add_methods_commands(CLI::App& app, Action& action);
 
 /// The completion script for "bash" or "zsh", made from the commands and options of `app`.
 std::string completion_script(const CLI::App& app, const std::string& shell);

@@ -26,6 +26,9 @@ struct Flags {
   std::string update_since, update_until;
   std::vector<std::string> payment_statuses;
   std::string label;
+  std::string tracking;
+  std::string method;
+  std::vector<std::string> delivery_states;
   std::string sort = "create";
   bool ascending = false;
   int limit = 50;
@@ -87,6 +90,10 @@ pb::OrderFilter filter_of(const Flags& flags) {
   } else if (!flags.label.empty()) {
     filter.mutable_label()->set_key(flags.label);
   }
+  filter.set_tracking_number(flags.tracking);
+  filter.set_shipment_method_id(flags.method);
+  filter.mutable_delivery_state_ids()->Add(flags.delivery_states.begin(),
+                                           flags.delivery_states.end());
   return filter;
 }
 
@@ -153,7 +160,16 @@ void add_list_command(CLI::App& app, Action& action) {
       ->allow_extra_args(false)
       ->check(CLI::IsMember(names_of(kPaymentStatuses)));
   command->add_option("--label", flags->label, "KEY or KEY=VALUE: with this label");
-  command->add_option("--sort", flags->sort, "By which time, or by total; total needs --email")
+  command->add_option("--tracking", flags->tracking, "With a shipment of this tracking number");
+  command->add_option("--method", flags->method, "With a shipment of this method");
+  command
+      ->add_option("--delivery", flags->delivery_states,
+                   "With a line in this delivery state; may be repeated")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--sort", flags->sort,
+                   "By which time, or by total; total needs --email, --invoice, --number or "
+                   "--tracking")
       ->check(CLI::IsMember(names_of(kSorts)))
       ->capture_default_str();
   command->add_flag("--ascending", flags->ascending, "The oldest or smallest first");
@@ -166,6 +182,7 @@ void add_list_command(CLI::App& app, Action& action) {
       "Examples:\n"
       "  orderctl list --open --order-until 2026-11-01 --sort order --ascending\n"
       "  orderctl list --state processing --state fraud --label channel=web\n"
+      "  orderctl list --method express --delivery confirmed\n"
       "  orderctl list --all --json | jq -r .order_number");
   command->callback(
       [flags, &action] { action = [flags](Session& session) { return list(session, *flags); }; });

@@ -1,99 +1,85 @@
-#include <fmt/core.h>
-
 #include <map>
-#include <memory>
-#include <optional>
-#include <vector>
 
-#include "client/orderctl/cli.h"
-#include "client/orderctl/errors.h"
-#include "client/orderctl/json.h"
-#include "client/orderctl/text.h"
+#include "client/orderctl/settings_commands.h"
+
+// states, delivery-states
 
 namespace orderd::cli {
 namespace {
 
-const std::map<std::string, pb::StateCategory> kCategories = {
-    {"open", pb::STATE_CATEGORY_OPEN},
-    {"held", pb::STATE_CATEGORY_HELD},
-    {"completed", pb::STATE_CATEGORY_COMPLETED},
-    {"canceled", pb::STATE_CATEGORY_CANCELED}};
-
-struct Flags {
-  std::string state_id;
-  std::optional<std::string> name;
+struct StateFlags : SettingFlags {
   std::optional<std::string> category;
   std::optional<bool> initial;
   std::optional<bool> final;
-  std::optional<bool> shipment_update;
-  std::optional<bool> capture;
-  std::optional<bool> cancel;
   std::vector<std::string> from;
   bool from_any = false;
   bool from_none = false;
-  std::optional<int> position;
-  bool dry_run = false;
-  bool deleted = false;
-  std::string etag;
 };
 
+template <class Category>
+using Categories = std::map<std::string, Category>;
+
+template <class Category>
+void add_category_option(CLI::App& command, StateFlags& flags, bool creating,
+                         const Categories<Category>& categories, const std::string& description) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : categories) names.push_back(name);
+  command.add_option("--category", flags.category, description)
+      ->required(creating)
+      ->check(CLI::IsMember(names));
+}
+
+void add_from_options(CLI::App& command, StateFlags& flags, const std::string& otherwise) {
+  auto* from =
+      command.add_option("--from", flags.from, "STATE: enterable only from here; may be repeated")
+          ->allow_extra_args(false);
+  auto* any = command.add_flag("--from-any", flags.from_any,
+                               "Enterable from every state that is not final (the default)");
+  auto* none = command.add_flag("--from-none", flags.from_none, "Enterable by " + otherwise);
+  from->excludes(any)->excludes(none);
+  any->excludes(none);
+}
+
 /// What was given becomes the state's, and its names go into `mask`.
-pb::OrderState state_of(const Flags& flags, google::protobuf::FieldMask& mask) {
-  pb::OrderState state;
-  state.set_state_id(flags.state_id);
-  if (flags.name) {
-    state.set_display_name(*flags.name);
-    mask.add_paths("display_name");
-  }
+template <class State, class Category>
+void set_state(const StateFlags& flags, const Categories<Category>& categories, State& state,
+               google::protobuf::FieldMask& mask) {
+  set_common(flags, state, mask);
   if (flags.category) {
-    state.set_category(kCategories.at(*flags.category));
+    state.set_category(categories.at(*flags.category));
     mask.add_paths("category");
-  }
-  const auto set_flag = [&](const std::optional<bool>& value, void (pb::OrderState::*set)(bool),
-                            const char* path) {
-    if (!value) return;
-    (state.*set)(*value);
-    mask.add_paths(path);
-  };
-  set_flag(flags.initial, &pb::OrderState::set_initial, "initial");
-  set_flag(flags.final, &pb::OrderState::set_final, "final");
-  set_flag(flags.shipment_update, &pb::OrderState::set_allows_shipment_update,
-           "allows_shipment_update");
-  set_flag(flags.capture, &pb::OrderState::set_allows_capture, "allows_capture");
-  set_flag(flags.cancel, &pb::OrderState::set_allows_cancel, "allows_cancel");
-  if (flags.position) {
-    state.set_position(*flags.position);
-    mask.add_paths("position");
   }
   if (flags.from_none) state.mutable_enterable_from();
   for (const auto& from : flags.from) state.mutable_enterable_from()->add_state_ids(from);
   if (flags.from_none || flags.from_any || !flags.from.empty()) mask.add_paths("enterable_from");
-  return state;
 }
 
-/// OPEN, HELD, …
-std::string category_text(pb::StateCategory category) {
-  for (const auto& [name, value] : kCategories) {
+template <class State>
+void set_flag(const std::optional<bool>& value, void (State::*set)(bool), const char* path,
+              State& state, google::protobuf::FieldMask& mask) {
+  if (!value) return;
+  (state.*set)(*value);
+  mask.add_paths(path);
+}
+
+template <class Category>
+std::string category_text(const Categories<Category>& categories, Category category) {
+  for (const auto& [name, value] : categories) {
     if (value == category) return name;
   }
   return "?";
 }
 
-std::string flags_text(const pb::OrderState& state) {
+std::string flags_text(const std::vector<std::pair<bool, const char*>>& flags) {
   std::string text;
-  const auto add = [&](bool set, const char* name) {
+  for (const auto& [set, name] : flags) {
     if (set) text += (text.empty() ? "" : ", ") + std::string(name);
-  };
-  add(state.has_delete_time(), "DELETED");
-  add(state.initial(), "initial");
-  add(state.final(), "final");
-  add(state.allows_shipment_update(), "ship");
-  add(state.allows_capture(), "capture");
-  add(state.allows_cancel(), "cancel");
+  }
   return or_dash(text);
 }
 
-std::string enterable_text(const pb::OrderState& state) {
+template <class State>
+std::string enterable_text(const State& state) {
   if (!state.has_enterable_from()) return "any";
   std::string text;
   for (const auto& id : state.enterable_from().state_ids()) {
@@ -102,158 +88,168 @@ std::string enterable_text(const pb::OrderState& state) {
   return text.empty() ? "none" : text;
 }
 
-void print_states(const std::vector<pb::OrderState>& states) {
-  Table table({"STATE", "NAME", "CATEGORY", ">POSITION", "FLAGS", "ENTERABLE FROM"});
-  for (const auto& state : states) {
-    table.add({state.state_id(), state.display_name(), category_text(state.category()),
-               std::to_string(state.position()), flags_text(state), enterable_text(state)});
-  }
-  table.print();
+Table state_table() {
+  return Table({"STATE", "NAME", "CATEGORY", ">POSITION", "FLAGS", "ENTERABLE FROM"});
 }
 
-template <class Response>
-int print_state_change(const Session& session, const Flags& flags, const Response& response,
-                       const char* verb) {
-  if (session.json) {
-    print_json(response);
-    return kOk;
-  }
-  if (flags.dry_run) {
-    fmt::print("would be {}: state {}{}\n", verb, printable(flags.state_id),
-               response.changed() ? "" : " (no change)");
-  } else {
-    fmt::print("{}{}: state {}\n", response.replayed() ? "done before: " : "",
-               response.changed() || response.replayed() ? verb : "no change",
-               printable(flags.state_id));
-  }
-  for (const auto& stranded : response.stranded()) {
-    fmt::print("{} orders in state {} {} without a next state:\n", stranded.order_count(),
-               printable(stranded.state_id()), flags.dry_run ? "would be" : "are");
-    for (const auto& id : stranded.order_ids()) fmt::print("  {}\n", printable(id));
-    if (stranded.order_count() > stranded.order_ids_size()) fmt::print("  …\n");
-  }
-  return kOk;
-}
-
-int list(Session& session, const Flags& flags) {
-  pb::ListOrderStatesRequest request;
-  request.set_include_deleted(flags.deleted);
-  const auto response = session.client.list_order_states(request);
-  if (!response.ok()) return fail(response.status());
-  if (session.json) {
-    for (const auto& state : response->states()) print_json(state);
-  } else {
-    print_states({response->states().begin(), response->states().end()});
-  }
-  return kOk;
-}
-
-int create(Session& session, const Flags& flags) {
-  pb::CreateOrderStateRequest request;
-  request.set_request_id(session.request_id);
-  google::protobuf::FieldMask unused;
-  *request.mutable_state() = state_of(flags, unused);
-  request.set_validate_only(flags.dry_run);
-  request.set_settings_etag(flags.etag);
-  const auto response = session.client.create_order_state(std::move(request));
-  if (!response.ok()) return fail(response.status());
-  return print_state_change(session, flags, *response, "created");
-}
-
-int update(Session& session, const Flags& flags) {
-  pb::UpdateOrderStateRequest request;
-  request.set_request_id(session.request_id);
-  *request.mutable_state() = state_of(flags, *request.mutable_update_mask());
-  if (request.update_mask().paths().empty()) {
-    throw LocalError("nothing to change: give at least one of the options");
-  }
-  request.set_validate_only(flags.dry_run);
-  request.set_settings_etag(flags.etag);
-  const auto response = session.client.update_order_state(std::move(request));
-  if (!response.ok()) return fail(response.status());
-  return print_state_change(session, flags, *response, "updated");
-}
-
-int remove(Session& session, const Flags& flags) {
-  pb::DeleteOrderStateRequest request;
-  request.set_request_id(session.request_id);
-  request.set_state_id(flags.state_id);
-  request.set_validate_only(flags.dry_run);
-  request.set_settings_etag(flags.etag);
-  const auto response = session.client.delete_order_state(std::move(request));
-  if (!response.ok()) return fail(response.status());
-  return print_state_change(session, flags, *response, "deleted");
-}
-
-void add_state_options(CLI::App& command, Flags& flags, bool creating) {
-  command.add_option("--name", flags.name, "For people")->required(creating);
-  std::vector<std::string> categories;
-  for (const auto& [name, value] : kCategories) categories.push_back(name);
-  command.add_option("--category", flags.category, "What it means for the work on the order")
-      ->required(creating)
-      ->check(CLI::IsMember(categories));
-  const auto add_flag = [&](const char* names, std::optional<bool>& flag, const char* description) {
-    command.add_flag_function(
-        names, [&flag](std::int64_t count) { flag = count > 0; }, description);
+struct OrderStates {
+  using Setting = pb::OrderState;
+  struct Flags : StateFlags {
+    std::optional<bool> shipment_update;
+    std::optional<bool> capture;
+    std::optional<bool> cancel;
   };
-  add_flag("--initial,!--no-initial", flags.initial, "New orders start here");
-  add_flag("--final,!--no-final", flags.final, "No order leaves it");
-  add_flag("--allow-shipments,!--no-shipments", flags.shipment_update, "Shipments may be updated");
-  add_flag("--allow-capture,!--no-capture", flags.capture, "Payments may be captured");
-  add_flag("--allow-cancel,!--no-cancel", flags.cancel, "The order may be canceled");
-  auto* from =
-      command.add_option("--from", flags.from, "STATE: enterable only from here; may be repeated")
-          ->allow_extra_args(false);
-  auto* any = command.add_flag("--from-any", flags.from_any,
-                               "Enterable from every state that is not final (the default)");
-  auto* none = command.add_flag("--from-none", flags.from_none,
-                                "Enterable by creation, cancellation, import and force only");
-  from->excludes(any)->excludes(none);
-  any->excludes(none);
-  command.add_option("--position", flags.position, "States are listed by position");
-}
+
+  static constexpr char kCommand[] = "states";
+  static constexpr char kNoun[] = "state";
+  static constexpr char kNouns[] = "states";
+  static constexpr char kArgument[] = "STATE";
+  static constexpr char kSummary[] = "List and configure the states that orders can be in";
+  static constexpr char kDeleteSummary[] = "Delete a state that no order is in";
+  static constexpr char kCreateExample[] =
+      "backordered --name 'Back-ordered' --category open \\\n"
+      "      --from processing --allow-cancel --position 25";
+  static constexpr char kUpdateExample[] = "fraud --name 'Suspected fraud' --dry-run";
+  static constexpr char kDeleteExample[] = "backordered --dry-run";
+
+  static constexpr auto kList = &client::Client::list_order_states;
+  static constexpr auto kCreate = &client::Client::create_order_state;
+  static constexpr auto kUpdate = &client::Client::update_order_state;
+  static constexpr auto kDelete = &client::Client::delete_order_state;
+
+  static const Categories<pb::StateCategory>& categories() {
+    static const Categories<pb::StateCategory> kCategories = {
+        {"open", pb::STATE_CATEGORY_OPEN},
+        {"held", pb::STATE_CATEGORY_HELD},
+        {"completed", pb::STATE_CATEGORY_COMPLETED},
+        {"canceled", pb::STATE_CATEGORY_CANCELED}};
+    return kCategories;
+  }
+
+  static const auto& list_of(const pb::ListOrderStatesResponse& response) {
+    return response.states();
+  }
+  static Setting& setting_in(auto& request) { return *request.mutable_state(); }
+  static void set_id(auto& message, const std::string& id) { message.set_state_id(id); }
+
+  static void add_options(CLI::App& command, Flags& flags, bool creating) {
+    add_category_option(command, flags, creating, categories(),
+                        "What it means for the work on the order");
+    add_optional_flag(command, "--initial,!--no-initial", flags.initial, "New orders start here");
+    add_optional_flag(command, "--final,!--no-final", flags.final, "No order leaves it");
+    add_optional_flag(command, "--allow-shipments,!--no-shipments", flags.shipment_update,
+                      "Shipments may be updated");
+    add_optional_flag(command, "--allow-capture,!--no-capture", flags.capture,
+                      "Payments may be captured");
+    add_optional_flag(command, "--allow-cancel,!--no-cancel", flags.cancel,
+                      "The order may be canceled");
+    add_from_options(command, flags, "creation, cancellation, import and force only");
+  }
+
+  static void set(const Flags& flags, Setting& state, google::protobuf::FieldMask& mask) {
+    set_flag(flags.initial, &Setting::set_initial, "initial", state, mask);
+    set_flag(flags.final, &Setting::set_final, "final", state, mask);
+    set_flag(flags.shipment_update, &Setting::set_allows_shipment_update, "allows_shipment_update",
+             state, mask);
+    set_flag(flags.capture, &Setting::set_allows_capture, "allows_capture", state, mask);
+    set_flag(flags.cancel, &Setting::set_allows_cancel, "allows_cancel", state, mask);
+    set_state(flags, categories(), state, mask);
+  }
+
+  static void print(const auto& states) {
+    Table table = state_table();
+    for (const Setting& state : states) {
+      table.add({state.state_id(), state.display_name(),
+                 category_text(categories(), state.category()), std::to_string(state.position()),
+                 flags_text({{state.has_delete_time(), "DELETED"},
+                             {state.initial(), "initial"},
+                             {state.final(), "final"},
+                             {state.allows_shipment_update(), "ship"},
+                             {state.allows_capture(), "capture"},
+                             {state.allows_cancel(), "cancel"}}),
+                 enterable_text(state)});
+    }
+    table.print();
+  }
+};
+
+struct DeliveryStates {
+  using Setting = pb::DeliveryState;
+  struct Flags : StateFlags {
+    std::optional<bool> tracking;
+  };
+
+  static constexpr char kCommand[] = "delivery-states";
+  static constexpr char kNoun[] = "delivery state";
+  static constexpr char kNouns[] = "delivery states";
+  static constexpr char kArgument[] = "STATE";
+  static constexpr char kSummary[] =
+      "List and configure the delivery states that lines of shipments can be in";
+  static constexpr char kDeleteSummary[] = "Delete a delivery state that no line is in";
+  static constexpr char kCreateExample[] =
+      "customs --name 'In customs' --category shipped \\\n"
+      "      --from shipped --allow-tracking --position 35";
+  static constexpr char kUpdateExample[] = "returned --from delivered --dry-run";
+  static constexpr char kDeleteExample[] = "customs --dry-run";
+
+  static constexpr auto kList = &client::Client::list_delivery_states;
+  static constexpr auto kCreate = &client::Client::create_delivery_state;
+  static constexpr auto kUpdate = &client::Client::update_delivery_state;
+  static constexpr auto kDelete = &client::Client::delete_delivery_state;
+
+  static const Categories<pb::DeliveryCategory>& categories() {
+    static const Categories<pb::DeliveryCategory> kCategories = {
+        {"open", pb::DELIVERY_CATEGORY_OPEN},
+        {"shipped", pb::DELIVERY_CATEGORY_SHIPPED},
+        {"delivered", pb::DELIVERY_CATEGORY_DELIVERED},
+        {"returned", pb::DELIVERY_CATEGORY_RETURNED},
+        {"canceled", pb::DELIVERY_CATEGORY_CANCELED}};
+    return kCategories;
+  }
+
+  static const auto& list_of(const pb::ListDeliveryStatesResponse& response) {
+    return response.states();
+  }
+  static Setting& setting_in(auto& request) { return *request.mutable_state(); }
+  static void set_id(auto& message, const std::string& id) { message.set_delivery_state_id(id); }
+
+  static void add_options(CLI::App& command, Flags& flags, bool creating) {
+    add_category_option(command, flags, creating, categories(), "What it means for the line");
+    add_optional_flag(command, "--initial,!--no-initial", flags.initial,
+                      "The lines of new orders start here");
+    add_optional_flag(command, "--final,!--no-final", flags.final, "No line leaves it");
+    add_optional_flag(command, "--allow-tracking,!--no-tracking", flags.tracking,
+                      "The shipment may be given tracking numbers");
+    add_from_options(command, flags, "creation, cancellation and import only");
+  }
+
+  static void set(const Flags& flags, Setting& state, google::protobuf::FieldMask& mask) {
+    set_flag(flags.initial, &Setting::set_initial, "initial", state, mask);
+    set_flag(flags.final, &Setting::set_final, "final", state, mask);
+    set_flag(flags.tracking, &Setting::set_allows_tracking, "allows_tracking", state, mask);
+    set_state(flags, categories(), state, mask);
+  }
+
+  static void print(const auto& states) {
+    Table table = state_table();
+    for (const Setting& state : states) {
+      table.add({state.delivery_state_id(), state.display_name(),
+                 category_text(categories(), state.category()), std::to_string(state.position()),
+                 flags_text({{state.has_delete_time(), "DELETED"},
+                             {state.initial(), "initial"},
+                             {state.final(), "final"},
+                             {state.allows_tracking(), "tracking"}}),
+                 enterable_text(state)});
+    }
+    table.print();
+  }
+};
 
 }  // namespace
 
 void add_states_commands(CLI::App& app, Action& action) {
-  auto* group = app.add_subcommand("states", "List and configure the states that orders can be in");
-  group->require_subcommand(1);
-
-  const auto subcommand = [&](const std::string& name, const std::string& description,
-                              int (*run)(Session&, const Flags&), std::shared_ptr<Flags> flags) {
-    auto* command = group->add_subcommand(name, description);
-    if (name == "list") {
-      command->add_flag("--deleted", flags->deleted, "Deleted ones too");
-    } else {
-      command->add_option("STATE", flags->state_id, "The state's id")->required();
-      command->add_flag("--dry-run", flags->dry_run,
-                        "Say what would happen, and which orders it would strand; change nothing");
-      command->add_option("--etag", flags->etag, "Refuse if the settings have another etag by now");
-    }
-    command->callback([flags, run, &action] {
-      action = [flags, run](Session& session) { return run(session, *flags); };
-    });
-    return command;
-  };
-  subcommand("list", "List the states", list, std::make_shared<Flags>())
-      ->footer("Example:\n  orderctl states list");
-  {
-    auto flags = std::make_shared<Flags>();
-    auto* command = subcommand("create", "Add a state", create, flags);
-    add_state_options(*command, *flags, true);
-    command->footer(
-        "Example:\n"
-        "  orderctl states create backordered --name 'Back-ordered' --category open \\\n"
-        "      --from processing --allow-cancel --position 25");
-  }
-  {
-    auto flags = std::make_shared<Flags>();
-    auto* command = subcommand("update", "Change what is given of a state", update, flags);
-    add_state_options(*command, *flags, false);
-    command->footer("Example:\n  orderctl states update fraud --name 'Suspected fraud' --dry-run");
-  }
-  subcommand("delete", "Delete a state that no order is in", remove, std::make_shared<Flags>())
-      ->footer("Example:\n  orderctl states delete backordered --dry-run");
+  SettingCommands<OrderStates>::add(app, action);
+  SettingCommands<DeliveryStates>::add(app, action);
 }
 
 }  // namespace orderd::cli

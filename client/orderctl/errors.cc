@@ -12,6 +12,10 @@ namespace orderd::cli {
 namespace {
 
 std::string_view hint(const absl::Status& status, std::string_view reason) {
+  static constexpr std::string_view kShow = "`orderctl ship show ORDER` shows what it has";
+  static constexpr std::string_view kMethods = "`orderctl methods list` shows the methods";
+  static constexpr std::string_view kDeliveryStates =
+      "`orderctl delivery-states list` shows the states, and from where each can be entered";
   static constexpr std::pair<std::string_view, std::string_view> kHints[] = {
       {"ORDER_NOT_FOUND", "`orderctl list` shows what there is"},
       {"NOTE_NOT_FOUND", "`orderctl note list ORDER` shows the ids of its notes"},
@@ -28,6 +32,28 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
       {"REQUEST_ID_REUSED", "use a new --request-id for a new change, or none"},
       {"ADDRESS_CHANGE_NEEDS_REASON", "say why with --reason TEXT"},
       {"STATE_IN_USE", "`orderctl list --state STATE` shows the orders that must leave it first"},
+      {"DELIVERY_STATE_IN_USE",
+       "`orderctl list --delivery STATE` shows the orders that have such lines"},
+      {"SHIPMENT_METHOD_IN_USE",
+       "`orderctl methods update METHOD --no-enabled` keeps it from being chosen"},
+      {"SHIPMENT_UPDATE_NOT_ALLOWED",
+       "`orderctl states list` shows the states in which shipments can be updated (ship)"},
+      {"ITEM_UNKNOWN", kShow},
+      {"LINE_UNKNOWN", kShow},
+      {"SHIPMENT_UNKNOWN", kShow},
+      {"ITEM_AMBIGUOUS",
+       "say of which line with --line ID=QUANTITY; `orderctl ship show ORDER` shows the lines"},
+      {"QUANTITY_TOO_LARGE", kShow},
+      {"LINE_NOT_MOVABLE", "what is shipped or canceled stays where it is; --all skips it"},
+      {"SHIPMENT_METHOD_UNKNOWN", kMethods},
+      {"SHIPMENT_METHOD_DISABLED", kMethods},
+      {"SHIPMENT_METHOD_NOT_FOUND", kMethods},
+      {"SHIPMENT_METHOD_MISMATCH", "ship the lines by the method of the shipment that they join"},
+      {"TRACKING_NOT_ALLOWED",
+       "a line of the shipment must be confirmed first: `orderctl ship state ORDER STATE`"},
+      {"DELIVERY_STATE_UNKNOWN", kDeliveryStates},
+      {"DELIVERY_STATE_NOT_FOUND", kDeliveryStates},
+      {"DELIVERY_STATE_NOT_ENTERABLE", kDeliveryStates},
       {"OVERLOADED", "the server sheds load: try again a little later"},
   };
   for (const auto& [of, text] : kHints) {

@@ -15,6 +15,7 @@ constexpr char kFooter[] =
     "  orderctl list --open               what is to be done\n"
     "  orderctl get 1001                  one order, by its number or id\n"
     "  orderctl status 1001 processing    move it\n"
+    "  orderctl ship show 1001            its parcels: methods, tracking numbers, delivery states\n"
     "  orderctl states list               where orders can go\n"
     "  orderctl COMMAND --help            what a command can do, with examples\n"
     "\n"
@@ -64,7 +65,9 @@ int run(int argc, char** argv) {
   add_status_command(app, action);
   add_invoice_command(app, action);
   add_note_commands(app, action);
+  add_ship_commands(app, action);
   add_states_commands(app, action);
+  add_methods_commands(app, action);
 
   std::string shell;
   auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");

@@ -7,6 +7,8 @@
 #include <map>
 #include <string>
 
+#include "client/orderctl/print_shipments.h"
+
 namespace orderd::cli {
 namespace {
 
@@ -77,24 +79,6 @@ void print_totals(const pb::Totals& totals) {
   table.print();
 }
 
-void print_shipments(const pb::Order& order) {
-  fmt::print("\n");
-  Table table({"SHIPMENT", "METHOD", "LINE", "ITEM", ">QUANTITY", "DELIVERY STATE", "SINCE",
-               "TRACKING NUMBERS"});
-  for (const auto& shipment : order.shipments()) {
-    std::string tracking;
-    for (const auto& tracked : shipment.tracking_numbers()) {
-      tracking += (tracking.empty() ? "" : ", ") + tracked.number();
-    }
-    for (const auto& line : shipment.lines()) {
-      table.add({shipment.shipment_id(), shipment.method_id(), line.line_id(), line.item_id(),
-                 std::to_string(line.quantity()), line.delivery_state_id(),
-                 format_time(line.delivery_state_time()), tracking});
-    }
-  }
-  table.print();
-}
-
 void print_payments(const pb::Order& order) {
   fmt::print("\n");
   Table table({"PAYMENT AT", "REFERENCE", "STATUS", ">AUTHORIZED", ">CAPTURED", ">REFUNDED",
@@ -113,17 +97,22 @@ void print_payments(const pb::Order& order) {
 void print_actions(const pb::Order& order) {
   std::string allowed;
   std::string refused;
+  std::string shipments;
   for (const auto& action : order.available_actions()) {
+    if (action.kind() == pb::ACTION_KIND_UPDATE_SHIPMENTS) {
+      shipments = action.allowed() ? "can be updated" : "can't be updated: " + action.reason();
+    }
     if (action.kind() != pb::ACTION_KIND_CHANGE_STATE) continue;
     std::string& list = action.allowed() ? allowed : refused;
     if (!list.empty()) list += ", ";
     list += action.state_id();
     if (!action.allowed()) list += " (" + action.reason() + ")";
   }
-  if (allowed.empty() && refused.empty()) return;
+  if (order.available_actions().empty()) return;
   fmt::print("\n");
   print_field("can go to", or_dash(allowed));
   print_field("can't go to", refused);
+  print_field("shipments", shipments);
 }
 
 }  // namespace
@@ -141,6 +130,7 @@ void print_order(const pb::Order& order) {
     label_text += (label_text.empty() ? "" : ", ") + key + "=" + value;
   }
   print_field("labels", label_text);
+  print_field("delivery", delivery_summary(order));
   print_field("notes", std::to_string(order.note_count()));
   if (order.cancellation().status() > pb::CANCELLATION_STATUS_NONE) {
     print_field("cancellation",

@@ -133,7 +133,7 @@ void Table::add(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
-void Table::print() const {
+void Table::print(int indent) const {
   std::vector<std::size_t> widths;
   for (const auto& heading : headings_) widths.push_back(display_width(heading));
   for (const auto& row : rows_) {
@@ -142,7 +142,7 @@ void Table::print() const {
     }
   }
   const auto print_row = [&](const std::vector<std::string>& row) {
-    std::string line;
+    std::string line(static_cast<std::size_t>(indent), ' ');
     for (std::size_t i = 0; i < row.size(); ++i) {
       const std::string padding(widths[i] - display_width(row[i]), ' ');
       if (i > 0) line += "  ";

@@ -39,7 +39,8 @@ class Table {
   explicit Table(std::vector<std::string> headings);
   void add(std::vector<std::string> cells);
   bool empty() const { return rows_.empty(); }
-  void print() const;
+  /// Each line begins with `indent` spaces.
+  void print(int indent = 0) const;
 
  private:
   std::vector<std::string> headings_;
