@@ -25,6 +25,12 @@ class PoolTest : public StorageTest {
 };
 ORDERD_ON_BOTH_DATABASES(PoolTest);
 
+class MariadbPoolTest : public PoolTest {};
+INSTANTIATE_TEST_SUITE_P(, MariadbPoolTest, testing::Values(Backend::kMariadb), backend_name);
+
+class SqlitePoolTest : public PoolTest {};
+INSTANTIATE_TEST_SUITE_P(, SqlitePoolTest, testing::Values(Backend::kSqlite), backend_name);
+
 TEST_P(PoolTest, ALeaseWaitsNoLongerThanItsDeadline) {
   storage::Options one;
   one.max_sessions = 1;
@@ -41,8 +47,7 @@ TEST_P(PoolTest, ALeaseWaitsNoLongerThanItsDeadline) {
   waiting.get();
 }
 
-TEST_P(PoolTest, SqliteHasOneWriterAndReadersBesideIt) {
-  if (backend() != Backend::kSqlite) GTEST_SKIP() << "of SQLite";
+TEST_P(SqlitePoolTest, SqliteHasOneWriterAndReadersBesideIt) {
   auto write = begin_write();
   auto first = begin_read();
   auto second = begin_read();
@@ -103,8 +108,7 @@ TEST_P(PoolTest, AnIdleSessionIsAskedWhetherItLives) {
   EXPECT_EQ(rows.number(0), 7);
 }
 
-TEST_P(PoolTest, RecoversFromKilledConnections) {
-  if (backend() != Backend::kMariadb) GTEST_SKIP() << "of MariaDB";
+TEST_P(MariadbPoolTest, RecoversFromKilledConnections) {
   const StoredOrder order = plain_order();
   create({order});
   // Several idle sessions, all dead.
@@ -127,8 +131,7 @@ TEST_P(PoolTest, RecoversFromKilledConnections) {
   EXPECT_NE(load(order.id), nullptr);
 }
 
-TEST_P(PoolTest, AConnectionKilledInATransactionCommitsNothing) {
-  if (backend() != Backend::kMariadb) GTEST_SKIP() << "of MariaDB";
+TEST_P(MariadbPoolTest, AConnectionKilledInATransactionCommitsNothing) {
   const StoredOrder order = plain_order();
   storage::ChangeSet changes;
   changes.batch_key = Uuid::generate();
