@@ -79,10 +79,10 @@ TEST(Backoff, IsRandomBetweenNothingAndTheBound) {
   EXPECT_GT(seen.size(), 10u);
 }
 
-TEST(RequestId, IsARandomUuid) {
+TEST(RequestId, IsAUuidThatRisesWithTime) {
   const std::string id = new_request_id();
   EXPECT_THAT(id,
-              MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+              MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
   EXPECT_NE(id, new_request_id());
 }
 
