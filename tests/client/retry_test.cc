@@ -45,7 +45,7 @@ TEST(WorthRetrying, DependsOnCodeAndRetryInfo) {
   EXPECT_FALSE(worth_retrying(error(grpc::NOT_FOUND, "ORDER_NOT_FOUND", 100)));
   EXPECT_FALSE(worth_retrying(error(grpc::FAILED_PRECONDITION, "STATE_FINAL", 100)));
   EXPECT_FALSE(worth_retrying(absl::InternalError("")));
-  EXPECT_FALSE(worth_retrying(absl::CancelledError("")));
+  EXPECT_TRUE(worth_retrying(absl::CancelledError("")));
   EXPECT_FALSE(worth_retrying(absl::OkStatus()));
 }
 
