@@ -60,7 +60,7 @@ TEST_F(TwoServers, OneGoesOnWhileTheOtherIsStopped) {
   const std::vector servers{patient_client(first_.address(), retries),
                             patient_client(second_.address(), retries)};
   Load load(servers, 16, test_seed());
-  for (int round = 0; round < 2; ++round) {
+  for (int round = 0; round < 3; ++round) {
     load.start(32, Load::own);
     load.wait_for_answers(500);
     const auto stopped = steady_clock::now();
