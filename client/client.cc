@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <limits>
+#include <thread>
 #include <utility>
 
 #include "client/client_impl.h"
@@ -52,6 +53,19 @@ absl::StatusOr<Response> mutate(const Options& options, Stub& stub,
   return call(options, stub, method, request);
 }
 
+/// Waits between two tries, and lets gRPC connect meanwhile. It has no thread of its own for that,
+/// except one that looks every five seconds: it works on the threads that wait for it.
+Options connecting_while_asleep(Options options, const std::shared_ptr<grpc::Channel>& channel) {
+  if (!options.sleep) {
+    options.sleep = [channel](milliseconds time) {
+      const auto end = std::chrono::system_clock::now() + time;
+      channel->WaitForConnected(end);
+      std::this_thread::sleep_until(end);
+    };
+  }
+  return internal::with_defaults(std::move(options));
+}
+
 using Orders = pb::OrderService::Stub;
 using Settings = pb::OrderSettingsService::Stub;
 
@@ -62,12 +76,11 @@ Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options with_all_set)
       orders(pb::OrderService::NewStub(channel)),
       settings(pb::OrderSettingsService::NewStub(channel)) {}
 
-Client::Client(Options options)
-    : impl_(std::make_shared<Impl>(connect(options), internal::with_defaults(options))) {}
+Client::Client(Options options) : Client(connect(options), options) {}
 
 Client::Client(std::shared_ptr<grpc::Channel> channel, Options options)
-    : impl_(std::make_shared<Impl>(std::move(channel),
-                                   internal::with_defaults(std::move(options)))) {}
+    : impl_(std::make_shared<Impl>(channel, connecting_while_asleep(std::move(options), channel))) {
+}
 
 absl::StatusOr<pb::CreateOrderResponse> Client::create_order(pb::CreateOrderRequest request) const {
   return mutate(impl_->options, *impl_->orders, &Orders::CreateOrder, request);

@@ -49,6 +49,7 @@ struct ImportOptions {
 ///
 /// RETRIES. A call is tried again, after a random and growing wait, when it ends in
 /// - UNAVAILABLE;
+/// - CANCELLED, which is what a call ends in that reaches a server when it shuts down;
 /// - ABORTED or RESOURCE_EXHAUSTED with a `RetryInfo` (whose delay is the least that it waits), but
 ///   never `ETAG_MISMATCH`;
 /// - DEADLINE_EXCEEDED, while the call as a whole still has time (`Options::attempt_timeout`).

@@ -4,7 +4,7 @@
 
 namespace orderd::client {
 
-/// A new random UUID (version 4), for `request_id`. Thread-safe.
+/// A new UUIDv7 (a time and random bits), for `request_id`. Thread-safe.
 std::string new_request_id();
 
 }  // namespace orderd::client

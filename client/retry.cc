@@ -54,6 +54,7 @@ bool worth_retrying(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:  // of one try: its answer is lost
+    case absl::StatusCode::kCancelled:         // not by us: gRPC, when a server shuts down
       return true;
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kResourceExhausted: {

@@ -89,17 +89,16 @@ void sweep(storage::Storage& storage, const std::atomic<bool>& stopping) {
   }
 }
 
-/// Waits for SIGTERM or SIGINT; meanwhile background work is started from here.
-void run_until_signal(storage::Storage& storage, engine::Reader& reader,
+/// Waits for one of `signals`, which run on `io`; meanwhile background work is started from here.
+void run_until_signal(boost::asio::io_context& io, boost::asio::signal_set& signals,
+                      storage::Storage& storage, engine::Reader& reader,
                       engine::SettingsCache& settings, const std::function<void()>& shut_down) {
-  boost::asio::io_context io;
   boost::asio::thread_pool background(1);
   std::atomic<bool> stopping = false;
   SettingsRefresh refresh(reader, settings);
   ops::Periodic refreshing(io, kSettingsRefresh, [&] { refresh.tick(); });
   ops::Periodic sweeping(io, kSweep,
                          [&] { boost::asio::post(background, [&] { sweep(storage, stopping); }); });
-  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&](const boost::system::error_code&, int) { io.stop(); });
   io.run();
 
@@ -138,6 +137,9 @@ int serve(const ops::Config& config) {
   engine::Engine engine(*storage, cache, settings, limits);
   engine::Reader reader(*storage, cache, {});
   engine::SettingsEditor editor(*storage, settings);
+  // Before anybody can know of the server: from here on it ends cleanly.
+  boost::asio::io_context io;
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   std::unique_ptr<rpc::Server> server;
   try {
     server = std::make_unique<rpc::Server>(
@@ -151,7 +153,7 @@ int serve(const ops::Config& config) {
   std::printf("orderd listening on %s:%d\n", ops::host_of(config.listen).c_str(), server->port());
   std::fflush(stdout);
 
-  run_until_signal(*storage, reader, settings, [&] {
+  run_until_signal(io, signals, *storage, reader, settings, [&] {
     server->shutdown(kDrain);
     editor.stop();
     engine.stop();

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "storage/migrate.h"
 #include "storage/multi_insert.h"
@@ -71,7 +72,10 @@ class ReadTransactionImpl : public ReadTransaction {
 class FileLock {
  public:
   explicit FileLock(const std::string& path) {
-    const std::string name = path + ".lock";
+    // One lock for one file, by whatever name or link it is reached.
+    std::error_code unknown;
+    const auto file = std::filesystem::weakly_canonical(path, unknown);
+    const std::string name = (unknown ? path : file.string()) + ".lock";
     fd_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd_ < 0) {
       throw Error(Kind::kInternal,

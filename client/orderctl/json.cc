@@ -45,6 +45,8 @@ absl::Status parse_json(const std::string& text, google::protobuf::Message& mess
 std::string to_json(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
+  // A program that reads `changed` or an amount should find it, also if it is false or 0.
+  options.always_print_primitive_fields = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
   if (!status.ok()) {

@@ -78,6 +78,9 @@ class Engine::Impl {
   using Pendings = std::vector<Pending>;
 
   bool admit(const std::vector<Command>& commands);
+  /// Both with the mutex held: the command waits no more; these wait (again), for a lock.
+  void count_out(const Command& command);
+  void put_back(Lane& lane, std::size_t position, Pendings contended);
   void serve(Lane& lane);
   Pendings take(Lane& lane, bool& with_contended);
   void run(Lane& lane, Pendings batch, storage::LockMode mode);
@@ -149,6 +152,24 @@ bool Engine::Impl::admit(const std::vector<Command>& commands) {
   return true;
 }
 
+void Engine::Impl::count_out(const Command& command) {
+  --waiting_commands_;
+  waiting_bytes_ -= command.bytes;
+  const auto caller = waiting_by_caller_.find(command.actor);
+  if (--caller->second == 0) waiting_by_caller_.erase(caller);
+}
+
+void Engine::Impl::put_back(Lane& lane, std::size_t position, Pendings contended) {
+  for (const Pending& pending : contended) {
+    ++waiting_commands_;
+    waiting_bytes_ += pending.command.bytes;
+    ++waiting_by_caller_[pending.command.actor];
+  }
+  lane.contended.insert(lane.contended.begin() + static_cast<std::ptrdiff_t>(position),
+                        std::make_move_iterator(contended.begin()),
+                        std::make_move_iterator(contended.end()));
+}
+
 void Engine::Impl::serve(Lane& lane) {
   while (true) {
     bool with_contended = false;
@@ -170,23 +191,34 @@ Engine::Impl::Pendings Engine::Impl::take(Lane& lane, bool& with_contended) {
   Pendings batch;
   Pendings expired;
   int cost = 0;
-  with_contended = !lane.contended.empty();
   const auto oldest = Clock::now() - limits_.queue_age;
-  for (auto* queue : {&lane.contended, &lane.queue}) {
-    while (!queue->empty()) {
-      Pending& next = queue->front();
-      if (!batch.empty() && cost + next.command.cost > limits_.batch_cost) break;
+  const auto take_from = [&](std::deque<Pending>& queue) {
+    Pending next = std::move(queue.front());
+    queue.pop_front();
+    count_out(next.command);
+    if (next.queued < oldest) {
+      expired.push_back(std::move(next));
+    } else {
       cost += next.command.cost;
-      if (queue == &lane.queue) {
-        --waiting_commands_;
-        waiting_bytes_ -= next.command.bytes;
-        const auto caller = waiting_by_caller_.find(next.command.actor);
-        if (--caller->second == 0) waiting_by_caller_.erase(caller);
-      }
-      (next.queued < oldest ? expired : batch).push_back(std::move(next));
-      queue->pop_front();
+      batch.push_back(std::move(next));
     }
-    if (!queue->empty()) break;  // what waits for a lock stays ahead of what came later
+  };
+  const auto fits = [&](const std::deque<Pending>& queue, int most) {
+    return !queue.empty() && (batch.empty() || cost + queue.front().command.cost <= most);
+  };
+
+  // What waits for a lock goes first, but leaves room for the others.
+  with_contended = !lane.contended.empty();
+  while (fits(lane.contended, limits_.batch_cost / 2)) take_from(lane.contended);
+  std::unordered_set<Uuid> behind;
+  for (const Pending& pending : lane.contended) behind.insert(pending.command.order_id);
+  while (fits(lane.queue, limits_.batch_cost)) {
+    if (behind.contains(lane.queue.front().command.order_id)) {
+      lane.contended.push_back(std::move(lane.queue.front()));
+      lane.queue.pop_front();
+    } else {
+      take_from(lane.queue);
+    }
   }
   lock.unlock();
   const bool again = batch.empty() && !expired.empty();
@@ -296,11 +328,11 @@ void Engine::Impl::finish(Lane& lane, Pendings batch, Batch& done) {
     }
   }
   commands_ += answers.size();
+  if (!contended.empty()) {
+    std::lock_guard lock(mutex_);
+    put_back(lane, 0, std::move(contended));
+  }
   answer(std::move(answers));
-  if (contended.empty()) return;
-  std::lock_guard lock(mutex_);
-  lane.contended.insert(lane.contended.begin(), std::make_move_iterator(contended.begin()),
-                        std::make_move_iterator(contended.end()));
 }
 
 void Engine::Impl::drop_abandoned(Pendings& batch) {
@@ -339,15 +371,13 @@ void Engine::Impl::split(Lane& lane, Pendings batch, storage::LockMode mode) {
 
   // What the first half could not lock waits now; later commands on those orders wait behind it.
   lock.lock();
-  const auto added =
-      lane.contended.begin() + static_cast<std::ptrdiff_t>(lane.contended.size() - waiting);
+  const std::size_t added = lane.contended.size() - waiting;
   std::unordered_set<Uuid> contended;
-  for (auto it = lane.contended.begin(); it != added; ++it) contended.insert(it->command.order_id);
+  for (std::size_t i = 0; i < added; ++i) contended.insert(lane.contended[i].command.order_id);
   const auto behind = std::stable_partition(second.begin(), second.end(), [&](const Pending& next) {
     return !contended.contains(next.command.order_id);
   });
-  lane.contended.insert(added, std::make_move_iterator(behind),
-                        std::make_move_iterator(second.end()));
+  put_back(lane, added, {std::make_move_iterator(behind), std::make_move_iterator(second.end())});
   second.erase(behind, second.end());
   lock.unlock();
   run(lane, std::move(second), mode);

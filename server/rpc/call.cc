@@ -41,10 +41,31 @@ absl::StatusOr<Caller> LocalAuthenticator::identify(const grpc::CallbackServerCo
   return Caller{"local"};
 }
 
-CallRecord::CallRecord(const Guard& guard, Method method) : guard_(guard), method_(method) {}
+void RunningCalls::begin() {
+  std::lock_guard lock(mutex_);
+  ++count_;
+}
+
+void RunningCalls::end() {
+  std::lock_guard lock(mutex_);
+  if (--count_ == 0) none_.notify_all();
+}
+
+void RunningCalls::drain(std::chrono::milliseconds at_most) {
+  draining_ = true;
+  std::unique_lock lock(mutex_);
+  none_.wait_for(lock, at_most, [this] { return count_ == 0; });
+}
+
+CallRecord::CallRecord(const Guard& guard, Method method) : guard_(guard), method_(method) {
+  guard_.running.begin();
+}
+
+CallRecord::~CallRecord() { guard_.running.end(); }
 
 absl::Status CallRecord::admit(const grpc::CallbackServerContext& context,
                                std::chrono::milliseconds default_deadline) {
+  if (guard_.running.draining()) return errors::shutting_down();
   const auto deadline = context.deadline();
   const auto now = std::chrono::system_clock::now();
   if (deadline < now + std::chrono::hours(24)) {

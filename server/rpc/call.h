@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,12 +57,30 @@ struct CallReport {
 /// Hears of every call when it ends. Thread-safe, must not block.
 using CallObserver = std::function<void(const CallReport&)>;
 
+/// Counts the calls that run, so that a server can end when the last one has. Thread-safe.
+class RunningCalls {
+ public:
+  void begin();
+  void end();
+  bool draining() const { return draining_; }
+
+  /// From here on new calls are refused. Returns when none runs, or when the time is over.
+  void drain(std::chrono::milliseconds at_most);
+
+ private:
+  std::atomic<bool> draining_ = false;
+  std::mutex mutex_;
+  std::condition_variable none_;
+  int count_ = 0;
+};
+
 /// What all calls share. Outlives them.
 struct Guard {
   std::unique_ptr<const Authenticator> authenticator = std::make_unique<LocalAuthenticator>();
   CallObserver observer;
   /// For unary calls without a deadline of their own.
   std::chrono::milliseconds default_deadline{30'000};
+  mutable RunningCalls running;
 };
 
 enum class Kind { kRead, kMutation };
@@ -74,6 +94,9 @@ struct Method {
 class CallRecord {
  public:
   CallRecord(const Guard& guard, Method method);
+  CallRecord(const CallRecord&) = delete;
+  CallRecord& operator=(const CallRecord&) = delete;
+  ~CallRecord();
 
   /// Finds out who calls and until when. `default_deadline`: for calls that name none.
   absl::Status admit(const grpc::CallbackServerContext& context,

@@ -12,8 +12,7 @@
 namespace orderd::rpc {
 namespace {
 
-/// Requests, and bytes of them, that are read ahead of the answers.
-constexpr std::size_t kWindow = 256;
+/// Bytes of requests that are read ahead of the answers.
 constexpr std::size_t kWindowBytes = 8u << 20;
 constexpr std::chrono::milliseconds kPause{50};
 
@@ -152,8 +151,9 @@ ImportStream::Next ImportStream::advance() {
 }
 
 void ImportStream::collect_ready(std::vector<Slot*>& ready) {
-  if (unsubmitted_ == 0 || pausing_) return;
+  if (unsubmitted_ == 0) return;
   for (const auto& slot : slots_) {
+    if (ready.size() == room_) break;
     if (slot->submitted || slot->response) continue;
     bool first = true;
     for (const Claim& claim : slot->claims)
@@ -164,6 +164,7 @@ void ImportStream::collect_ready(std::vector<Slot*>& ready) {
     ++outstanding_;
     ready.push_back(slot.get());
   }
+  if (pausing_) room_ -= ready.size();
 }
 
 void ImportStream::act(Next next) {
@@ -200,6 +201,9 @@ void ImportStream::settle(Slot& slot, absl::StatusOr<engine::Answer> answer) {
   {
     std::lock_guard lock(mutex_);
     --outstanding_;
+    if (absl::IsResourceExhausted(answer.status()) && record_.abandoned()()) {
+      answer = errors::cancelled();
+    }
     if (absl::IsResourceExhausted(answer.status())) {
       slot.submitted = false;
       ++unsubmitted_;
@@ -207,6 +211,7 @@ void ImportStream::settle(Slot& slot, absl::StatusOr<engine::Answer> answer) {
     } else if (ends_stream(answer.status())) {
       if (failure_.ok()) failure_ = answer.status();
     } else {
+      if (pausing_) ++room_;
       respond(slot, answer.ok() ? success(slot.request, *answer)
                                 : refusal(slot.request, answer.status()));
     }
@@ -225,6 +230,7 @@ void ImportStream::respond(Slot& slot, pb::ImportOrdersResponse response) {
 }
 
 void ImportStream::pause() {
+  room_ = 0;
   if (pausing_) return;
   pausing_ = true;
   ++outstanding_;
@@ -237,6 +243,7 @@ void ImportStream::resume() {
   {
     std::lock_guard lock(mutex_);
     pausing_ = false;
+    room_ = kWindow;
     --outstanding_;
     next = advance();
   }

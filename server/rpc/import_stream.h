@@ -30,6 +30,9 @@ class ImportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   ImportStream(const Guard& guard, Backend& backend, const grpc::CallbackServerContext& context);
 
  private:
+  /// Requests that are read ahead of the answers.
+  static constexpr std::size_t kWindow = 256;
+
   /// One request, until its answer is written.
   struct Slot {
     pb::ImportOrdersRequest request;
@@ -74,6 +77,9 @@ class ImportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   std::map<Claim, std::deque<Slot*>> claimants_;
   std::size_t unanswered_bytes_ = 0;
   int unsubmitted_ = 0;
+  /// How many commands the engine is tried with. After it had no room: one for each that it
+  /// answers, until the pause is over.
+  std::size_t room_ = kWindow;
   /// Commands at the engine, plus one while `pausing_`.
   int outstanding_ = 0;
   bool reading_ = false;

@@ -4,6 +4,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -15,6 +16,8 @@ namespace {
 
 /// gRPC refuses larger messages by itself, and ends the call.
 constexpr int kMaxReceiveBytes = 16 << 20;
+/// For answers that are still on their way to the socket.
+constexpr std::chrono::milliseconds kLastAnswers{100};
 
 void enable_health_and_reflection() {
   static std::once_flag once;
@@ -53,7 +56,10 @@ Server::~Server() { shutdown(std::chrono::milliseconds(0)); }
 void Server::shutdown(std::chrono::milliseconds drain) {
   if (server_ == nullptr) return;
   server_->GetHealthCheckService()->Shutdown();
-  server_->Shutdown(std::chrono::system_clock::now() + drain);
+  // gRPC waits until the clients have closed their connections, and idle ones take their time; a
+  // call that arrives while it waits it cancels without a word. So the waiting is done here.
+  guard_.running.drain(drain);
+  server_->Shutdown(std::chrono::system_clock::now() + std::min(drain, kLastAnswers));
   server_->Wait();
   server_.reset();
 }

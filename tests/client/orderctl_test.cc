@@ -98,7 +98,8 @@ TEST_F(OrderctlTest, ExitCodeTellsTheKindOfError) {
       {grpc::UNAUTHENTICATED, 8}, {grpc::INTERNAL, 9},
       {grpc::UNIMPLEMENTED, 9},   {grpc::UNKNOWN, 9}};
   for (const auto& [code, exit_code] : kinds) {
-    server_.fail_next(to_grpc(rich_error(code, "WHY")), code == grpc::UNAVAILABLE ? 6 : 1);
+    const bool retried = code == grpc::UNAVAILABLE || code == grpc::CANCELLED;
+    server_.fail_next(to_grpc(rich_error(code, "WHY")), retried ? 6 : 1);
     const Result result = run("invoice 01890000-0000-7000-8000-000000000000 X");
     EXPECT_EQ(result.code, exit_code) << code;
     EXPECT_EQ(result.out, "");

@@ -45,7 +45,7 @@ TEST(WorthRetrying, DependsOnCodeAndRetryInfo) {
   EXPECT_FALSE(worth_retrying(error(grpc::NOT_FOUND, "ORDER_NOT_FOUND", 100)));
   EXPECT_FALSE(worth_retrying(error(grpc::FAILED_PRECONDITION, "STATE_FINAL", 100)));
   EXPECT_FALSE(worth_retrying(absl::InternalError("")));
-  EXPECT_FALSE(worth_retrying(absl::CancelledError("")));
+  EXPECT_TRUE(worth_retrying(absl::CancelledError("")));
   EXPECT_FALSE(worth_retrying(absl::OkStatus()));
 }
 
@@ -79,10 +79,10 @@ TEST(Backoff, IsRandomBetweenNothingAndTheBound) {
   EXPECT_GT(seen.size(), 10u);
 }
 
-TEST(RequestId, IsARandomUuid) {
+TEST(RequestId, IsAUuidThatRisesWithTime) {
   const std::string id = new_request_id();
   EXPECT_THAT(id,
-              MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+              MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
   EXPECT_NE(id, new_request_id());
 }
 

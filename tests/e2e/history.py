@@ -61,9 +61,9 @@ class History:
             order = api.orders.CreateOrder(pb.CreateOrderRequest(order=pb.NewOrder())).order
             self.first[order.order_id] = order
 
-    def run(self, apis, clients, answers):
-        """Each client works on the next of `apis` until there are so many answers, or its server dies."""
-        end = self.answers + answers
+    def run(self, apis, clients, changes):
+        """Each client works on the next of `apis` until so many changes are made, or its server dies."""
+        end = len(self.changes) + changes
         orders = sorted(self.first)
         round_seed = f"{self.seed}/{self.answers}"
 
@@ -71,7 +71,7 @@ class History:
             rng = random.Random(f"{round_seed}/{index}")
             api = apis[index % len(apis)]
             etags = dict.fromkeys(orders, "1")
-            while self.answers < end:
+            while len(self.changes) < end:
                 order_id = rng.choice(orders)
                 method, request = random_change(rng, order_id, etags[order_id])
                 try:

@@ -23,7 +23,7 @@ def two_servers(mariadb):
 
 def test_no_update_is_lost(server):
     history = History(server.api, order_count=50, seed=random.randrange(2**32))
-    history.run([server.api], clients=64, answers=10_000)
+    history.run([server.api], clients=64, changes=10_000)
     assert not history.unanswered
     history.check(server.api)
 
@@ -31,7 +31,7 @@ def test_no_update_is_lost(server):
 def test_no_update_is_lost_between_two_servers(two_servers):
     apis = [server.api for server in two_servers]
     history = History(apis[0], order_count=50, seed=random.randrange(2**32))
-    history.run(apis, clients=64, answers=10_000)
+    history.run(apis, clients=64, changes=10_000)
     assert not history.unanswered
     for api in apis:
         history.check(api)
@@ -43,7 +43,7 @@ def test_kill_under_load_loses_and_doubles_nothing(database):
     retried = 0
     for _ in range(3):
         load = threading.Thread(
-            target=lambda: history.run([server.api], clients=32, answers=1_000_000))
+            target=lambda: history.run([server.api], clients=32, changes=1_000_000))
         load.start()
         history.wait_for(history.answers + 700)
         server.process.kill()

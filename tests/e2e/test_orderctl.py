@@ -43,7 +43,7 @@ def test_walk(server, number):
     order = get_json(server, number)
     assert order["state_id"] == "processing"
     assert order["invoice_number"] == f"INV-{number}"
-    assert order["customer"] == {"name": "Ada", "email": "new@example.com"}
+    assert (order["customer"]["name"], order["customer"]["email"]) == ("Ada", "new@example.com")
     assert order["labels"] == {"channel": "web", "vip": "yes"}
     assert order["totals"]["total"] == {"currency_code": "EUR", "amount_minor": "2999"}
 
@@ -57,7 +57,7 @@ def test_walk(server, number):
 
     assert "no change" in orderctl(server, "status", number, "processing").stdout
     orderctl(server, "invoice", number, "--clear")
-    assert "invoice_number" not in get_json(server, number)
+    assert get_json(server, number)["invoice_number"] == ""
 
 
 def test_list(server, number):

@@ -12,6 +12,11 @@ import pytest
 from harness import ORDERCTL, SCRIPTS
 
 
+def heed_interrupt():
+    """As in a terminal, also if these tests run in the background, where SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Ended(Exception):
     """scripts/run ended before it served."""
 
@@ -26,7 +31,7 @@ class Run:
         self.process = subprocess.Popen(
             [SCRIPTS / "run", "--listen", "127.0.0.1:0", *options], env=environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True)
+            start_new_session=True, preexec_fn=heed_interrupt)
         self.output = ""
         try:
             for line in self.process.stdout:
@@ -44,8 +49,8 @@ class Run:
     def stop(self):
         """Ctrl-C goes to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
-        self.output += self.process.stdout.read()
-        return self.process.wait(timeout=60)
+        self.output += self.process.communicate(timeout=60)[0]
+        return self.process.returncode
 
 
 def orders_of(run, *options):

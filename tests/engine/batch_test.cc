@@ -181,6 +181,40 @@ TEST_P(Batches, ANoteCanBeEditedAndDeletedInTheBatch) {
   EXPECT_EQ(events[3].event.note_deleted().note().body(), "two");
 }
 
+TEST_P(Batches, ImportsOfOneNumberMeet) {
+  pb::ImportOrdersRequest request;
+  *request.mutable_order() = new_order().order();
+  request.mutable_order()->set_order_number("H-1");
+  request.set_state_id("completed");
+  request.set_invoice_number("I-1");
+  request.add_notes()->set_body("from the old system");
+  auto& payment = *request.add_payments();
+  payment.set_gateway_account("external");
+  payment.set_gateway_reference("R-1");
+  auto other = request;
+  other.set_state_id("new");
+  for (int round = 0; round < 2; ++round) {  // within one batch, and against what is stored
+    const auto answers = one_batch(list(import(request), import(request), import(other)));
+    ASSERT_TRUE(answers[0].ok()) << answers[0].status();
+    ASSERT_TRUE(answers[1].ok()) << answers[1].status();
+    EXPECT_EQ(answers[0]->changed, round == 0);
+    EXPECT_EQ(answers[0]->imported_before, round == 1);
+    EXPECT_FALSE(answers[1]->changed);
+    EXPECT_TRUE(answers[1]->imported_before);
+    EXPECT_EQ(answers[1]->order_id, answers[0]->order_id);
+    EXPECT_REASON(answers[2], "IMPORT_CONFLICT");
+    const OrderPtr stored = server_.stored(answers[0]->order_id);
+    ASSERT_NE(stored, nullptr);
+    EXPECT_EQ(stored->version, 1);
+    EXPECT_EQ(stored->order.state_id(), "completed");
+    EXPECT_EQ(stored->order.payments_size(), 1);
+    EXPECT_EQ(server_.notes(answers[0]->order_id).size(), 1u);
+    raw().expect_history_without_gap({{answers[0]->order_id, 1}});
+  }
+  // What it claimed is claimed.
+  EXPECT_REASON(server_.call(invoice(make_order(server_), "I-1")), "INVOICE_NUMBER_IN_USE");
+}
+
 TEST_P(Batches, WhatWaitsBehindABusyLaneGoesTogether) {
   const auto ids = make_orders(server_, 10);
   Held held(server_);

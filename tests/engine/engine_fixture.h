@@ -19,6 +19,7 @@
 #include "server/engine/request_hash.h"
 #include "server/orders/create.h"
 #include "server/orders/errors.h"
+#include "server/orders/import.h"
 #include "server/orders/invoice.h"
 #include "server/orders/notes.h"
 #include "server/orders/status.h"
@@ -130,6 +131,21 @@ inline Command create(const pb::CreateOrderRequest& request) {
   command.rule = [request, id = command.order_id, number](const rules::Target& target,
                                                           const rules::Context& context) {
     return rules::create_order(request, id, number, target, context);
+  };
+  return command;
+}
+
+inline Command import(const pb::ImportOrdersRequest& request) {
+  Command command;
+  command.actor = kActor;
+  command.creates = true;
+  command.claims = rules::import_claims(request);
+  std::vector<Uuid> ids(rules::import_ids(request));
+  for (Uuid& id : ids) id = Uuid::generate();
+  command.order_id = ids.front();
+  command.rule = [request, ids, digest = engine::body_hash(request)](
+                     const rules::Target& target, const rules::Context& context) {
+    return rules::import_order(request, digest, ids, target, context);
   };
   return command;
 }

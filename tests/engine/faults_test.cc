@@ -174,6 +174,59 @@ TEST_P(Faults, AReplayWaitsForItsLockedOrderAndHoldsUpNobody) {
   ASSERT_NE(replay->order, nullptr);
 }
 
+TEST_P(Faults, ManyCommandsOnALockedOrderHoldUpNobody) {
+  const auto ids = make_orders(server_, 2);
+  std::atomic<bool> locked{true};
+  faulty_->set({.locked = [&](const Uuid& id) { return locked && id == ids[0]; }});
+  // More than one batch of them.
+  std::vector<Command> commands;
+  for (int i = 0; i < 300; ++i) commands.push_back(add_note(ids[0], std::to_string(i)));
+  auto answers = server_.send(std::move(commands));
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(server_.call(add_note(ids[1], "x")).ok());
+  for (auto& answer : answers) {
+    EXPECT_EQ(answer.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  }
+  auto last = server_.send(add_note(ids[0], "300"));
+  locked = false;
+  int version = 1;
+  for (auto& pending : answers) {
+    const AnswerOr answer = get(std::move(pending));
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->etag, std::to_string(++version));
+  }
+  EXPECT_EQ(get(std::move(last))->etag, "302");
+  const auto notes = server_.notes(ids[0]);
+  ASSERT_EQ(notes.size(), 301u);
+}
+
+TEST_P(Faults, WhatWaitsForALockCountsAsWaiting) {
+  const auto ids = make_orders(server_, 2);
+  server_.engine.stop();
+  engine::Limits limits;
+  limits.queue_commands = 20;
+  std::atomic<bool> locked{true};
+  faulty_->set({.locked = [&](const Uuid& id) { return locked && id == ids[0]; }});
+  engine::Engine engine(*faulty_, server_.cache, server_.settings, limits);
+  const auto send = [&](const Uuid& id, int count) {
+    std::vector<Command> commands;
+    std::vector<std::future<AnswerOr>> answers;
+    for (int i = 0; i < count; ++i) {
+      commands.push_back(add_note(id, "x"));
+      answers.push_back(Server::expect(commands.back()));
+    }
+    engine.submit(std::move(commands));
+    return answers;
+  };
+  auto waiting = send(ids[0], 15);
+  EXPECT_TRUE(get(std::move(send(ids[1], 1)[0])).ok());  // by now the lane knows of the lock
+  AnswerOr refused = get(std::move(send(ids[1], 6)[0]));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
+  EXPECT_TRUE(get(std::move(send(ids[1], 5)[4])).ok());
+  locked = false;
+  for (auto& answer : waiting) EXPECT_TRUE(get(std::move(answer)).ok());
+  EXPECT_TRUE(get(std::move(send(ids[1], 20)[19])).ok());
+}
+
 TEST_P(Faults, ALockThatNeverGoesAwayEndsInATypedError) {
   const auto ids = make_orders(server_, 2);
   engine::Limits limits;

@@ -12,7 +12,8 @@
 
 #include "tests/engine/engine_fixture.h"
 
-// Many callers, few orders: no change is lost, none is made twice, and the history tells all of them.
+// Many callers, few orders: no change is lost, none is made twice, and the history tells all of
+// them.
 
 namespace orderd::test {
 namespace {
@@ -24,10 +25,14 @@ constexpr int kOrders = 50;
 class LostUpdates : public EngineTest {};
 
 TEST_P(LostUpdates, EachVersionIsOneAnsweredChange) {
-  // On MariaDB two servers share the database.
+  // On MariaDB two servers share the database, one of them with two lanes.
   std::vector<std::unique_ptr<Server>> servers;
   servers.push_back(std::make_unique<Server>(open()));
-  if (backend() == Backend::kMariadb) servers.push_back(std::make_unique<Server>(open()));
+  if (backend() == Backend::kMariadb) {
+    engine::Limits limits;
+    limits.lanes = 2;
+    servers.push_back(std::make_unique<Server>(open(), limits));
+  }
   const auto ids = make_orders(*servers[0], kOrders);
 
   const unsigned seed = std::random_device{}();

@@ -66,7 +66,8 @@ TEST_P(Reads, AnAbandonedReadIsNotRead) {
   const Uuid id = make_order(server_);
   Reader reader(*server_.storage, server_.cache, {});
   std::promise<absl::Status> gone;
-  reader.get({id}, [] { return true; }, [&](auto orders) { gone.set_value(orders.status()); });
+  reader.get(
+      {id}, [] { return true; }, [&](auto orders) { gone.set_value(orders.status()); });
   EXPECT_TRUE(absl::IsCancelled(get(gone.get_future())));
   std::promise<absl::Status> job;
   std::atomic<bool> ran{false};
@@ -176,8 +177,9 @@ class ReadsUnderWrites : public EngineTest {
     const auto other = two_servers ? open() : writer.storage;
     const auto ids = make_orders(writer, 8);
     const std::size_t one = 4096;  // more than one order takes
-    const std::size_t bytes =
-        kind == Cache::kOff ? 0 : kind == Cache::kSmall ? 16 * one : 64u << 20;
+    const std::size_t bytes = kind == Cache::kOff     ? 0
+                              : kind == Cache::kSmall ? 16 * one
+                                                      : 64u << 20;
     OrderCache cache(bytes);
     Reader reader(*other, two_servers || kind != Cache::kLarge ? cache : writer.cache, {});
 

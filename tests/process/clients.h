@@ -2,8 +2,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <random>
 #include <string>
-#include <thread>
 
 #include "client/client.h"
 
@@ -34,9 +34,11 @@ inline client::Client patient_client(const std::string& address, std::atomic<int
   options.timeout = std::chrono::minutes(1);
   options.retry.max_attempts = 1000;
   options.retry.max_backoff = std::chrono::milliseconds(500);
-  options.sleep = [&retries](std::chrono::milliseconds time) {
+  // It is asked once for each retry.
+  options.random = [&retries] {
     ++retries;
-    std::this_thread::sleep_for(time);
+    thread_local std::mt19937_64 engine{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0, 1)(engine);
   };
   return client::Client(std::move(options));
 }

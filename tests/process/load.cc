@@ -297,7 +297,14 @@ void Load::check(const client::Client& client) {
   std::cout << answers_ << " answers, " << changes() << " changes, " << replays_
             << " answers that had been lost;";
   for (const auto& [reason, count] : refusals_) std::cout << " " << reason << " " << count;
-  std::cout << std::endl;
+  steady_clock::duration slowest{};
+  for (const auto& successes : successes_) {
+    for (const Success& change : successes)
+      slowest = std::max(slowest, change.ended - change.began);
+  }
+  std::cout << "; the slowest change took "
+            << std::chrono::duration_cast<std::chrono::milliseconds>(slowest).count() << " ms"
+            << std::endl;
   for (std::size_t i = 0; i < order_ids_.size(); ++i) check_order(client, i);
 
   std::set<std::string> invoice_numbers;

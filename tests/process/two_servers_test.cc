@@ -60,13 +60,13 @@ TEST_F(TwoServers, OneGoesOnWhileTheOtherIsStopped) {
   const std::vector servers{patient_client(first_.address(), retries),
                             patient_client(second_.address(), retries)};
   Load load(servers, 16, test_seed());
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < 3; ++round) {
     load.start(32, Load::own);
     load.wait_for_answers(500);
     const auto stopped = steady_clock::now();
     second_.send(SIGSTOP);
     // The clients of the stopped server get no answers, so these are the other's.
-    load.wait_for_answers(4000);
+    load.wait_for_answers(2000);
     second_.send(SIGCONT);
     load.wait_for_answers(500);
     load.stop();
@@ -99,7 +99,7 @@ auto at_once(const std::vector<client::Client>& clients, const Call& call) {
 }
 
 TEST_F(TwoServers, TheSameRequestAtTheSameMomentIsOneChangeWithEqualAnswers) {
-  constexpr int kRounds = 200;
+  constexpr int kRounds = 100;
   // Two of each: the same request meets itself in one batch and in another server's.
   const std::vector clients{strict_client(first_.address()), strict_client(second_.address()),
                             strict_client(first_.address()), strict_client(second_.address())};
@@ -183,6 +183,8 @@ TEST_F(TwoServers, NoOrderEndsInAStateThatIsDeletedMeanwhile) {
       }));
     }
     together.arrive_and_wait();
+    // A little later now and then: else the deletion, which waits for less, nearly always wins.
+    if (random() % 2 == 0) (void)clients[0].list_order_states({});
     const absl::Status removed = clients[0].delete_order_state(remove).status();
     std::size_t moved = 0;
     for (auto& move : moves) {

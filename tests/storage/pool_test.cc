@@ -19,11 +19,22 @@ class PoolTest : public StorageTest {
                                database_.name() + "' LIMIT 1";
     MariadbServer& server = MariadbServer::get();
     for (std::string id = server.query(select); !id.empty(); id = server.query(select)) {
-      server.execute("KILL HARD CONNECTION " + id);
+      try {
+        server.execute("KILL HARD CONNECTION " + id);
+      } catch (const soci::soci_error& error) {
+        // Killed before, it has ended since it was listed.
+        if (error.get_error_message().find("Unknown thread id") == std::string::npos) throw;
+      }
     }
   }
 };
 ORDERD_ON_BOTH_DATABASES(PoolTest);
+
+class MariadbPoolTest : public PoolTest {};
+INSTANTIATE_TEST_SUITE_P(, MariadbPoolTest, testing::Values(Backend::kMariadb), backend_name);
+
+class SqlitePoolTest : public PoolTest {};
+INSTANTIATE_TEST_SUITE_P(, SqlitePoolTest, testing::Values(Backend::kSqlite), backend_name);
 
 TEST_P(PoolTest, ALeaseWaitsNoLongerThanItsDeadline) {
   storage::Options one;
@@ -41,8 +52,7 @@ TEST_P(PoolTest, ALeaseWaitsNoLongerThanItsDeadline) {
   waiting.get();
 }
 
-TEST_P(PoolTest, SqliteHasOneWriterAndReadersBesideIt) {
-  if (backend() != Backend::kSqlite) GTEST_SKIP() << "of SQLite";
+TEST_P(SqlitePoolTest, SqliteHasOneWriterAndReadersBesideIt) {
   auto write = begin_write();
   auto first = begin_read();
   auto second = begin_read();
@@ -103,8 +113,7 @@ TEST_P(PoolTest, AnIdleSessionIsAskedWhetherItLives) {
   EXPECT_EQ(rows.number(0), 7);
 }
 
-TEST_P(PoolTest, RecoversFromKilledConnections) {
-  if (backend() != Backend::kMariadb) GTEST_SKIP() << "of MariaDB";
+TEST_P(MariadbPoolTest, RecoversFromKilledConnections) {
   const StoredOrder order = plain_order();
   create({order});
   // Several idle sessions, all dead.
@@ -127,8 +136,7 @@ TEST_P(PoolTest, RecoversFromKilledConnections) {
   EXPECT_NE(load(order.id), nullptr);
 }
 
-TEST_P(PoolTest, AConnectionKilledInATransactionCommitsNothing) {
-  if (backend() != Backend::kMariadb) GTEST_SKIP() << "of MariaDB";
+TEST_P(MariadbPoolTest, AConnectionKilledInATransactionCommitsNothing) {
   const StoredOrder order = plain_order();
   storage::ChangeSet changes;
   changes.batch_key = Uuid::generate();

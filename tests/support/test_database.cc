@@ -144,21 +144,15 @@ void MariadbServer::install() {
 
 void MariadbServer::start() {
   const std::string log = directory_ + "/log";
-  std::vector<std::string> server{program("mariadbd"),
-                                  "--no-defaults",
-                                  "--datadir=" + directory_ + "/data",
-                                  "--socket=" + socket_,
+  std::vector<std::string> server{program("mariadbd"), "--no-defaults",
+                                  "--datadir=" + directory_ + "/data", "--socket=" + socket_,
                                   // Another server that starts clears the common one.
                                   "--tmpdir=" + directory_ + "/tmp",
-                                  "--port=" + std::to_string(port_),
-                                  "--bind-address=127.0.0.1",
+                                  "--port=" + std::to_string(port_), "--bind-address=127.0.0.1",
                                   "--pid-file=" + directory_ + "/pid",
                                   "--innodb-flush-log-at-trx-commit=1",
-                                  "--innodb-buffer-pool-size=128M",
-                                  "--innodb-log-file-size=64M",
-                                  "--skip-log-bin",
-                                  "--skip-name-resolve",
-                                  "--max-connections=500"};
+                                  "--innodb-buffer-pool-size=128M", "--innodb-log-file-size=64M",
+                                  "--skip-log-bin", "--skip-name-resolve", "--max-connections=500"};
   if (::geteuid() == 0) server.push_back("--user=root");
   pid_ = spawn(server, log);
   int status = 0;
