@@ -20,8 +20,8 @@ SettingsEdit edit_for(const Call& call, const std::string& id) {
   const auto& request = call.request();
   SettingsEdit edit;
   edit.request_id = request.request_id();
-  if (const auto id = Uuid::parse(request.request_id())) {
-    edit.request = engine::request_key(call.actor(), call.method(), *id);
+  if (const auto request_id = Uuid::parse(request.request_id())) {
+    edit.request = engine::request_key(call.actor(), call.method(), *request_id);
     edit.body_hash = engine::body_hash(request);
   }
   edit.id = id;
