@@ -49,6 +49,7 @@ Command command_for(const Call& call) {
 template <class Response>
 void fill(Response& response, const Answer& answer, const Settings& settings) {
   *response.mutable_order() = answer.order->order;
+  rules::add_tracking_urls(*response.mutable_order(), settings);
   rules::add_available_actions(*response.mutable_order(), settings);
   response.set_etag(answer.etag);
   response.set_changed(answer.changed);
@@ -59,6 +60,9 @@ void fill(Response& response, const Answer& answer, const Settings& settings) {
     } else {
       response.mutable_note()->set_note_id(answer.outcome.note_id());
     }
+  }
+  if constexpr (requires { response.mutable_results(); }) {
+    *response.mutable_results() = answer.outcome.shipment_results();
   }
 }
 
@@ -71,6 +75,22 @@ void submit(Call* call, Backend& backend, Command command) {
     });
   };
   backend.engine.submit(std::move(command));
+}
+
+/// The rows that a change of shipments writes, about.
+int rows_of(const pb::UpdateShipmentsRequest& request) {
+  // How many lines "all" are is not known before the order is.
+  constexpr int kLinesOfAnOrder = 16;
+  const auto rows_of_lines = [](const pb::LineSelection& selection) {
+    return selection.all() ? kLinesOfAnOrder : selection.lines_size();
+  };
+  int rows = 0;
+  for (const auto& change : request.changes()) {
+    rows += rows_of_lines(change.set_method().selection()) +
+            rows_of_lines(change.set_delivery_state().selection()) +
+            change.set_tracking_numbers().tracking_numbers_size();
+  }
+  return rows;
 }
 
 /// The results of a batch, gathered from any thread.
@@ -210,6 +230,20 @@ grpc::ServerUnaryReactor* OrderService::UpdateInvoice(Context* context, const By
         command.rule = [&request = call->request()](const Target& target,
                                                     const rules::Context& rule_context) {
           return rules::update_invoice(request, target, rule_context);
+        };
+        submit(call, backend_, std::move(command));
+      });
+}
+
+grpc::ServerUnaryReactor* OrderService::UpdateShipments(Context* context, const Bytes* in,
+                                                        Bytes* out) {
+  return run<pb::UpdateShipmentsRequest, pb::UpdateShipmentsResponse>(
+      guard_, {"UpdateShipments", Kind::kMutation}, context, in, out, [this](auto* call) {
+        Command command = command_for(*call);
+        command.cost += rows_of(call->request());
+        command.rule = [&request = call->request(), ids = Uuid::generate()](
+                           const Target& target, const rules::Context& rule_context) {
+          return rules::update_shipments(request, ids, target, rule_context);
         };
         submit(call, backend_, std::move(command));
       });

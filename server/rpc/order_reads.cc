@@ -27,6 +27,7 @@ void set_view(pb::Order& order, pb::OrderView view, const Settings& settings) {
     order.clear_payments();
     order.clear_available_actions();
   } else {
+    rules::add_tracking_urls(order, settings);
     rules::add_available_actions(order, settings);
   }
 }
@@ -96,6 +97,7 @@ storage::ListQuery list_query(const pb::ListOrdersRequest& request, const Settin
   query.filter = request.filter();
   query.filter.set_invoice_number(std::string(rules::trimmed(query.filter.invoice_number())));
   query.filter.set_order_number(std::string(rules::trimmed(query.filter.order_number())));
+  query.filter.set_tracking_number(std::string(rules::trimmed(query.filter.tracking_number())));
   query.by_state = query.filter.open_only() || !query.filter.state_ids().empty();
   if (query.filter.open_only()) resolve_open_only(query.filter, settings);
   query.sort = sort_key(request.sort());

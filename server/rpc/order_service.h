@@ -15,9 +15,10 @@ using OrderServiceBase = S::WithRawCallbackMethod_CreateOrder<
         S::WithRawCallbackMethod_BatchGetOrders<S::WithRawCallbackMethod_ListOrders<
             S::WithRawCallbackMethod_UpdateOrder<S::WithRawCallbackMethod_UpdateOrderStatus<
                 S::WithRawCallbackMethod_BatchUpdateOrderStatus<
-                    S::WithRawCallbackMethod_UpdateInvoice<S::WithRawCallbackMethod_AddNote<
-                        S::WithRawCallbackMethod_UpdateNote<S::WithRawCallbackMethod_DeleteNote<
-                            S::WithRawCallbackMethod_ListNotes<S::Service>>>>>>>>>>>>>;
+                    S::WithRawCallbackMethod_UpdateInvoice<
+                        S::WithRawCallbackMethod_UpdateShipments<S::WithRawCallbackMethod_AddNote<
+                            S::WithRawCallbackMethod_UpdateNote<S::WithRawCallbackMethod_DeleteNote<
+                                S::WithRawCallbackMethod_ListNotes<S::Service>>>>>>>>>>>>>>;
 }  // namespace detail
 
 /// The adapters of `orders.v1.OrderService`: a request becomes a command or a read, an answer
@@ -40,6 +41,7 @@ class OrderService final : public detail::OrderServiceBase {
   Unary* UpdateOrderStatus(Context* context, const Bytes* in, Bytes* out) override;
   Unary* BatchUpdateOrderStatus(Context* context, const Bytes* in, Bytes* out) override;
   Unary* UpdateInvoice(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* UpdateShipments(Context* context, const Bytes* in, Bytes* out) override;
   Unary* AddNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* UpdateNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* DeleteNote(Context* context, const Bytes* in, Bytes* out) override;

@@ -8,10 +8,18 @@ namespace orderd::rpc {
 
 namespace detail {
 using T = pb::OrderSettingsService;
-using SettingsServiceBase =
+using OrderStateMethods =
     T::WithRawCallbackMethod_CreateOrderState<T::WithRawCallbackMethod_GetOrderState<
         T::WithRawCallbackMethod_ListOrderStates<T::WithRawCallbackMethod_UpdateOrderState<
             T::WithRawCallbackMethod_DeleteOrderState<T::Service>>>>>;
+using DeliveryStateMethods =
+    T::WithRawCallbackMethod_CreateDeliveryState<T::WithRawCallbackMethod_GetDeliveryState<
+        T::WithRawCallbackMethod_ListDeliveryStates<T::WithRawCallbackMethod_UpdateDeliveryState<
+            T::WithRawCallbackMethod_DeleteDeliveryState<OrderStateMethods>>>>>;
+using SettingsServiceBase =
+    T::WithRawCallbackMethod_CreateShipmentMethod<T::WithRawCallbackMethod_GetShipmentMethod<
+        T::WithRawCallbackMethod_ListShipmentMethods<T::WithRawCallbackMethod_UpdateShipmentMethod<
+            T::WithRawCallbackMethod_DeleteShipmentMethod<DeliveryStateMethods>>>>>;
 }  // namespace detail
 
 /// The adapters of `orders.v1.OrderSettingsService`.
@@ -28,6 +36,16 @@ class SettingsService final : public detail::SettingsServiceBase {
   Unary* ListOrderStates(Context* context, const Bytes* in, Bytes* out) override;
   Unary* UpdateOrderState(Context* context, const Bytes* in, Bytes* out) override;
   Unary* DeleteOrderState(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* CreateDeliveryState(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* GetDeliveryState(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListDeliveryStates(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* UpdateDeliveryState(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* DeleteDeliveryState(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* CreateShipmentMethod(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* GetShipmentMethod(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListShipmentMethods(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* UpdateShipmentMethod(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* DeleteShipmentMethod(Context* context, const Bytes* in, Bytes* out) override;
 
  private:
   const Guard& guard_;
