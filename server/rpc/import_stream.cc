@@ -184,6 +184,9 @@ void ImportStream::submit(Slot& slot) {
   const pb::NewOrder& order = slot.request.order();
   command.cost += order.items_size() + static_cast<int>(order.labels_size()) +
                   slot.request.notes_size() + slot.request.payments_size();
+  for (const auto& shipment : slot.request.shipments()) {
+    command.cost += 1 + shipment.lines_size() + shipment.tracking_numbers_size();
+  }
   command.bytes += slot.bytes;
   command.abandoned = record_.abandoned();
   command.rule = [&slot, ids = std::move(ids)](const rules::Target& target,

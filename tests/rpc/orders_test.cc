@@ -27,7 +27,10 @@ TEST_P(OrdersTest, CreateAndGet) {
   EXPECT_EQ(order.item_count(), 2);
   EXPECT_EQ(order.order_time().seconds(), 1'600'000'000);
   EXPECT_EQ(order.cancellation().status(), pb::CANCELLATION_STATUS_NONE);
-  EXPECT_EQ(order.available_actions_size(), 5);
+  EXPECT_EQ(order.available_actions_size(), 6);  // the other states, and its shipments
+  ASSERT_EQ(order.shipments_size(), 1);
+  EXPECT_EQ(order.shipments(0).method_id(), "standard");
+  EXPECT_EQ(order.shipments(0).lines_size(), 2);
   EXPECT_EQ(get(order.order_id()).ShortDebugString(), order.ShortDebugString());
   EXPECT_NE(create(new_order()).order_number(), create(new_order()).order_number());
 }
@@ -35,7 +38,8 @@ TEST_P(OrdersTest, CreateAndGet) {
 TEST_P(OrdersTest, Views) {
   const pb::Order order = create(new_order());
   const auto summarized = [&](const pb::Order& seen) {
-    EXPECT_EQ(seen.items_size() + seen.labels_size() + seen.available_actions_size(), 0);
+    EXPECT_EQ(seen.items_size() + seen.labels_size() + seen.shipments_size(), 0);
+    EXPECT_EQ(seen.available_actions_size(), 0);
     EXPECT_EQ(seen.item_count(), 2);
     EXPECT_EQ(seen.customer().name(), "Ada");
     EXPECT_EQ(seen.totals().total().amount_minor(), 2000);
