@@ -17,6 +17,7 @@ struct ShipmentMethods {
   static constexpr char kArgument[] = "METHOD";
   static constexpr char kSummary[] = "List and configure the ways to ship";
   static constexpr char kDeleteSummary[] = "Delete a shipment method that no order has";
+  static constexpr char kGetExample[] = "parcel --json";
   static constexpr char kCreateExample[] =
       "parcel --name 'Parcel' --carrier 'Example Post' \\\n"
       "      --tracking-url 'https://post.example/t?n={tracking_number}'";
@@ -24,6 +25,7 @@ struct ShipmentMethods {
   static constexpr char kDeleteExample[] = "parcel --dry-run";
 
   static constexpr auto kList = &client::Client::list_shipment_methods;
+  static constexpr auto kGet = &client::Client::get_shipment_method;
   static constexpr auto kCreate = &client::Client::create_shipment_method;
   static constexpr auto kUpdate = &client::Client::update_shipment_method;
   static constexpr auto kDelete = &client::Client::delete_shipment_method;
@@ -31,7 +33,7 @@ struct ShipmentMethods {
   static const auto& list_of(const pb::ListShipmentMethodsResponse& response) {
     return response.methods();
   }
-  static Setting& setting_in(auto& request) { return *request.mutable_method(); }
+  static Setting& setting_in(auto& message) { return *message.mutable_method(); }
   static void set_id(auto& message, const std::string& id) { message.set_method_id(id); }
 
   static void add_options(CLI::App& command, Flags& flags, bool creating) {

@@ -106,6 +106,7 @@ struct OrderStates {
   static constexpr char kArgument[] = "STATE";
   static constexpr char kSummary[] = "List and configure the states that orders can be in";
   static constexpr char kDeleteSummary[] = "Delete a state that no order is in";
+  static constexpr char kGetExample[] = "processing";
   static constexpr char kCreateExample[] =
       "backordered --name 'Back-ordered' --category open \\\n"
       "      --from processing --allow-cancel --position 25";
@@ -113,6 +114,7 @@ struct OrderStates {
   static constexpr char kDeleteExample[] = "backordered --dry-run";
 
   static constexpr auto kList = &client::Client::list_order_states;
+  static constexpr auto kGet = &client::Client::get_order_state;
   static constexpr auto kCreate = &client::Client::create_order_state;
   static constexpr auto kUpdate = &client::Client::update_order_state;
   static constexpr auto kDelete = &client::Client::delete_order_state;
@@ -129,7 +131,7 @@ struct OrderStates {
   static const auto& list_of(const pb::ListOrderStatesResponse& response) {
     return response.states();
   }
-  static Setting& setting_in(auto& request) { return *request.mutable_state(); }
+  static Setting& setting_in(auto& message) { return *message.mutable_state(); }
   static void set_id(auto& message, const std::string& id) { message.set_state_id(id); }
 
   static void add_options(CLI::App& command, Flags& flags, bool creating) {
@@ -186,6 +188,7 @@ struct DeliveryStates {
   static constexpr char kSummary[] =
       "List and configure the delivery states that lines of shipments can be in";
   static constexpr char kDeleteSummary[] = "Delete a delivery state that no line is in";
+  static constexpr char kGetExample[] = "shipped";
   static constexpr char kCreateExample[] =
       "customs --name 'In customs' --category shipped \\\n"
       "      --from shipped --allow-tracking --position 35";
@@ -193,6 +196,7 @@ struct DeliveryStates {
   static constexpr char kDeleteExample[] = "customs --dry-run";
 
   static constexpr auto kList = &client::Client::list_delivery_states;
+  static constexpr auto kGet = &client::Client::get_delivery_state;
   static constexpr auto kCreate = &client::Client::create_delivery_state;
   static constexpr auto kUpdate = &client::Client::update_delivery_state;
   static constexpr auto kDelete = &client::Client::delete_delivery_state;
@@ -210,7 +214,7 @@ struct DeliveryStates {
   static const auto& list_of(const pb::ListDeliveryStatesResponse& response) {
     return response.states();
   }
-  static Setting& setting_in(auto& request) { return *request.mutable_state(); }
+  static Setting& setting_in(auto& message) { return *message.mutable_state(); }
   static void set_id(auto& message, const std::string& id) { message.set_delivery_state_id(id); }
 
   static void add_options(CLI::App& command, Flags& flags, bool creating) {

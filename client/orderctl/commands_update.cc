@@ -81,18 +81,15 @@ pb::UpdateOrderRequest request_of(const Flags& flags, const Session& session) {
 /// to what was read.
 absl::Status merge_labels(const client::Client& client, const Flags& flags,
                           pb::UpdateOrderRequest& request) {
-  pb::GetOrderRequest get;
-  get.set_order_id(request.order_id());
-  get.set_view(pb::ORDER_VIEW_FULL);
-  const auto current = client.get_order(get);
+  const auto current = full_order(client, request.order_id());
   if (!current.ok()) return current.status();
-  *request.mutable_labels() = current->order().labels();
+  *request.mutable_labels() = current->labels();
   for (const auto& label : flags.labels) {
     const auto [key, value] = key_value(label, "--label");
     (*request.mutable_labels())[key] = value;
   }
   for (const auto& key : flags.remove_labels) request.mutable_labels()->erase(key);
-  if (flags.etag.empty()) request.set_etag(current->order().etag());
+  if (flags.etag.empty()) request.set_etag(current->etag());
   return absl::OkStatus();
 }
 

@@ -105,7 +105,9 @@ int fail(const absl::Status& status) {
     fmt::print(stderr, "  {}: {}\n", printable(key), printable(value));
   }
   for (const auto& violation : error.field_violations) {
-    const bool said = violation.description == std::string(status.message());
+    // Alone, it often says what the message says, with a reason of its own in front.
+    const bool said =
+        !status.message().empty() && violation.description.ends_with(std::string(status.message()));
     fmt::print(stderr, "  field {}{}\n", printable(violation.field),
                said ? "" : ": " + printable(violation.description));
   }

@@ -49,6 +49,12 @@ pb::LineSelector line_selector(const Named& line) {
   return selector;
 }
 
+std::string joined(const auto& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
+  return text;
+}
+
 std::vector<std::string> items_of(const pb::Order& order, const std::string& sku) {
   std::vector<std::string> ids;
   for (const auto& item : order.items()) {
@@ -57,14 +63,9 @@ std::vector<std::string> items_of(const pb::Order& order, const std::string& sku
   return ids;
 }
 
-std::string joined(const auto& parts) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
-  return text;
-}
-
 absl::Status add_sku(const pb::Order& order, const std::string& text,
                      pb::LineSelection& selection) {
+  // A sku may end in "=3" itself.
   Named sku{text, std::nullopt};
   std::vector<std::string> items = items_of(order, sku.name);
   if (items.empty()) {
@@ -74,7 +75,7 @@ absl::Status add_sku(const pb::Order& order, const std::string& text,
   if (items.empty()) {
     std::set<std::string> skus;
     for (const auto& item : order.items()) skus.insert(item.sku());
-    return absl::NotFoundError(
+    return absl::InvalidArgumentError(
         fmt::format("the order has no item of the sku \"{}\"; it has: {}", sku.name, joined(skus)));
   }
   if (sku.quantity && items.size() > 1) {
@@ -82,8 +83,9 @@ absl::Status add_sku(const pb::Order& order, const std::string& text,
         fmt::format("several items have the sku \"{}\": {}; say of which item with --item ID={}",
                     sku.name, joined(items), *sku.quantity));
   }
-  for (const std::string& item : items)
+  for (const std::string& item : items) {
     *selection.add_lines() = item_selector({item, sku.quantity});
+  }
   return absl::OkStatus();
 }
 
@@ -98,25 +100,36 @@ void add_selection_options(CLI::App& command, SelectionFlags& flags) {
   add("--item", flags.items, "ID, or ID=QUANTITY for some pieces only; may be repeated");
   add("--sku", flags.skus, "The same, by sku");
   add("--line", flags.lines, "The same, by line of a shipment");
+  add("--shipment", flags.shipments, "ID: all that is in this shipment; may be repeated");
 }
 
-absl::StatusOr<pb::LineSelection> selection_of(const client::Client& client,
-                                               const std::string& order_id,
+absl::StatusOr<pb::LineSelection> selection_of(const pb::Order& order,
                                                const SelectionFlags& flags) {
   pb::LineSelection selection;
   selection.set_all(flags.all);
   for (const auto& item : flags.items) *selection.add_lines() = item_selector(split(item));
   for (const auto& line : flags.lines) *selection.add_lines() = line_selector(split(line));
-  if (flags.skus.empty()) return selection;
-  pb::GetOrderRequest request;
-  request.set_order_id(order_id);
-  request.set_view(pb::ORDER_VIEW_FULL);
-  const auto order = client.get_order(request);
-  if (!order.ok()) return order.status();
   for (const auto& sku : flags.skus) {
-    if (auto status = add_sku(order->order(), sku, selection); !status.ok()) return status;
+    if (auto status = add_sku(order, sku, selection); !status.ok()) return status;
+  }
+  for (const auto& shipment_id : flags.shipments) {
+    const auto shipment = shipment_of(order, shipment_id);
+    if (!shipment.ok()) return shipment.status();
+    for (const auto& line : shipment->lines()) {
+      *selection.add_lines() = line_selector({line.line_id(), std::nullopt});
+    }
   }
   return selection;
+}
+
+absl::StatusOr<pb::Shipment> shipment_of(const pb::Order& order, const std::string& shipment_id) {
+  std::vector<std::string> ids;
+  for (const auto& shipment : order.shipments()) {
+    if (shipment.shipment_id() == shipment_id) return shipment;
+    ids.push_back(shipment.shipment_id());
+  }
+  return absl::InvalidArgumentError(fmt::format("the order has no shipment \"{}\"; it has: {}",
+                                                shipment_id, ids.empty() ? "none" : joined(ids)));
 }
 
 }  // namespace orderd::cli

@@ -27,6 +27,15 @@ absl::StatusOr<std::string> order_id_of(const client::Client& client, const std:
   return absl::NotFoundError(fmt::format("there is no order with the number \"{}\"", order));
 }
 
+absl::StatusOr<pb::Order> full_order(const client::Client& client, const std::string& order_id) {
+  pb::GetOrderRequest request;
+  request.set_order_id(order_id);
+  request.set_view(pb::ORDER_VIEW_FULL);
+  auto response = client.get_order(request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_order());
+}
+
 std::pair<std::string, std::string> key_value(const std::string& text, const std::string& what) {
   const auto equals = text.find('=');
   if (equals == 0 || equals == std::string::npos) {

@@ -13,16 +13,16 @@
 #include "client/orderctl/json.h"
 #include "client/orderctl/text.h"
 
-// The commands list, create, update and delete, which every kind of setting has. A kind is a type
-// with
+// The commands list, get, create, update and delete, which every kind of setting has. A kind is a
+// type with
 //   Setting                               its message
 //   Flags                                 derived from SettingFlags
 //   kCommand, kNoun, kNouns, kArgument    names: "states", "state", "states", "STATE"
-//   kSummary, kDeleteSummary                     what `--help` says of the group and of `delete`
-//   kList, kCreate, kUpdate, kDelete  members of client::Client
-//   list_of(response), setting_in(request), set_id(setting or request, id)
+//   kSummary, kDeleteSummary              what `--help` says of the group and of `delete`
+//   kList, kGet, kCreate, kUpdate, kDelete  members of client::Client
+//   list_of(response), setting_in(request or response), set_id(setting or request, id)
 //   add_options(command, flags, creating), set(flags, setting, mask), print(settings)
-//   kCreateExample, kUpdateExample, kDeleteExample
+//   kGetExample, kCreateExample, kUpdateExample, kDeleteExample
 
 namespace orderd::cli {
 
@@ -82,6 +82,13 @@ class SettingCommands {
     }
     {
       auto flags = std::make_shared<Flags>();
+      auto* command =
+          add_command(*group, "get", "Show a " + noun + ", also a deleted one", get, flags, action);
+      add_id_argument(*command, *flags);
+      command->footer(example + " get " + Kind::kGetExample);
+    }
+    {
+      auto flags = std::make_shared<Flags>();
       auto* command = add_command(*group, "create", "Add a " + noun, create, flags, action);
       add_change_options(*command, *flags);
       add_field_options(*command, *flags, true);
@@ -114,10 +121,15 @@ class SettingCommands {
     return command;
   }
 
-  static void add_change_options(CLI::App& command, Flags& flags) {
+  static void add_id_argument(CLI::App& command, Flags& flags) {
     command.add_option(Kind::kArgument, flags.id, std::string("The ") + Kind::kNoun + "'s id")
         ->required();
-    command.add_flag("--dry-run", flags.dry_run, "Say what would happen; change nothing");
+  }
+
+  static void add_change_options(CLI::App& command, Flags& flags) {
+    add_id_argument(command, flags);
+    command.add_flag("--dry-run,--validate-only", flags.dry_run,
+                     "Say what would happen; change nothing");
     command.add_option("--etag", flags.etag, "Refuse if the settings have another etag by now");
   }
 
@@ -137,6 +149,19 @@ class SettingCommands {
       for (const auto& setting : Kind::list_of(*response)) print_json(setting);
     } else {
       Kind::print(Kind::list_of(*response));
+    }
+    return kOk;
+  }
+
+  static int get(Session& session, const Flags& flags) {
+    RequestOf<Kind::kGet> request;
+    Kind::set_id(request, flags.id);
+    auto response = (session.client.*Kind::kGet)(request);
+    if (!response.ok()) return fail(response.status());
+    if (session.json) {
+      print_json(Kind::setting_in(*response));
+    } else {
+      Kind::print(std::vector{Kind::setting_in(*response)});
     }
     return kOk;
   }
