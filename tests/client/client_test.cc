@@ -37,12 +37,19 @@ TEST_F(ClientTest, EachMethodIsItsRpcAndMutationsHaveARequestId) {
       {"UpdateOrderStatus", [&] { return client_.update_order_status({}).status(); }},
       {"BatchUpdateOrderStatus", [&] { return client_.batch_update_order_status({}).status(); }},
       {"UpdateInvoice", [&] { return client_.update_invoice({}).status(); }},
+      {"UpdateShipments", [&] { return client_.update_shipments({}).status(); }},
       {"AddNote", [&] { return client_.add_note({}).status(); }},
       {"UpdateNote", [&] { return client_.update_note({}).status(); }},
       {"DeleteNote", [&] { return client_.delete_note({}).status(); }},
       {"CreateOrderState", [&] { return client_.create_order_state({}).status(); }},
       {"UpdateOrderState", [&] { return client_.update_order_state({}).status(); }},
-      {"DeleteOrderState", [&] { return client_.delete_order_state({}).status(); }}};
+      {"DeleteOrderState", [&] { return client_.delete_order_state({}).status(); }},
+      {"CreateDeliveryState", [&] { return client_.create_delivery_state({}).status(); }},
+      {"UpdateDeliveryState", [&] { return client_.update_delivery_state({}).status(); }},
+      {"DeleteDeliveryState", [&] { return client_.delete_delivery_state({}).status(); }},
+      {"CreateShipmentMethod", [&] { return client_.create_shipment_method({}).status(); }},
+      {"UpdateShipmentMethod", [&] { return client_.update_shipment_method({}).status(); }},
+      {"DeleteShipmentMethod", [&] { return client_.delete_shipment_method({}).status(); }}};
   for (const auto& [method, call] : mutations) {
     EXPECT_EQ(call(), absl::OkStatus()) << method;
     EXPECT_EQ(server_.calls().back().method, method);
@@ -54,7 +61,11 @@ TEST_F(ClientTest, EachMethodIsItsRpcAndMutationsHaveARequestId) {
       {"ListOrders", [&] { return client_.list_orders_page({}).status(); }},
       {"ListNotes", [&] { return client_.list_notes_page({}).status(); }},
       {"GetOrderState", [&] { return client_.get_order_state({}).status(); }},
-      {"ListOrderStates", [&] { return client_.list_order_states({}).status(); }}};
+      {"ListOrderStates", [&] { return client_.list_order_states({}).status(); }},
+      {"GetDeliveryState", [&] { return client_.get_delivery_state({}).status(); }},
+      {"ListDeliveryStates", [&] { return client_.list_delivery_states({}).status(); }},
+      {"GetShipmentMethod", [&] { return client_.get_shipment_method({}).status(); }},
+      {"ListShipmentMethods", [&] { return client_.list_shipment_methods({}).status(); }}};
   for (const auto& [method, call] : reads) {
     EXPECT_EQ(call(), absl::OkStatus()) << method;
     EXPECT_EQ(server_.calls().back().method, method);

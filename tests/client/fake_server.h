@@ -89,8 +89,16 @@ class FakeServer {
   std::function<void(const pb::UpdateOrderRequest&, pb::UpdateOrderResponse&)> on_update_order;
   std::function<void(const pb::BatchUpdateOrderStatusRequest&, pb::BatchUpdateOrderStatusResponse&)>
       on_batch;
+  std::function<void(const pb::UpdateShipmentsRequest&, pb::UpdateShipmentsResponse&)>
+      on_update_shipments;
   std::function<void(const pb::ListOrderStatesRequest&, pb::ListOrderStatesResponse&)>
       on_list_states;
+  std::function<void(const pb::ListDeliveryStatesRequest&, pb::ListDeliveryStatesResponse&)>
+      on_list_delivery_states;
+  std::function<void(const pb::ListShipmentMethodsRequest&, pb::ListShipmentMethodsResponse&)>
+      on_list_methods;
+  std::function<void(const pb::GetShipmentMethodRequest&, pb::GetShipmentMethodResponse&)>
+      on_get_method;
   /// `attempt` counts the streams from 0.
   std::function<grpc::Status(int attempt, grpc::ServerContext&, ImportStream&)> on_import;
 
@@ -149,6 +157,7 @@ class FakeServer {
     UNARY(UpdateOrderStatus, nullptr)
     UNARY(BatchUpdateOrderStatus, fake_.on_batch)
     UNARY(UpdateInvoice, nullptr)
+    UNARY(UpdateShipments, fake_.on_update_shipments)
     UNARY(AddNote, nullptr)
     UNARY(UpdateNote, nullptr)
     UNARY(DeleteNote, nullptr)
@@ -175,6 +184,16 @@ class FakeServer {
     UNARY(ListOrderStates, fake_.on_list_states)
     UNARY(UpdateOrderState, nullptr)
     UNARY(DeleteOrderState, nullptr)
+    UNARY(CreateDeliveryState, nullptr)
+    UNARY(GetDeliveryState, nullptr)
+    UNARY(ListDeliveryStates, fake_.on_list_delivery_states)
+    UNARY(UpdateDeliveryState, nullptr)
+    UNARY(DeleteDeliveryState, nullptr)
+    UNARY(CreateShipmentMethod, nullptr)
+    UNARY(GetShipmentMethod, fake_.on_get_method)
+    UNARY(ListShipmentMethods, fake_.on_list_methods)
+    UNARY(UpdateShipmentMethod, nullptr)
+    UNARY(DeleteShipmentMethod, nullptr)
 
    private:
     FakeServer& fake_;
