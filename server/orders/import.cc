@@ -160,6 +160,14 @@ void check_shipments(const pb::ImportOrdersRequest& request, errors::Violations&
       }
     }
   }
+  // What is left of an item becomes a line of its own.
+  lines += static_cast<int>(std::count_if(unshipped.begin(), unshipped.end(),
+                                          [](const auto& item) { return item.second > 0; }));
+  if (lines > kMaxLines) {
+    violations.add("shipments", fmt::format("must have at most {} lines in all, with one for the "
+                                            "rest of each item, not {}",
+                                            kMaxLines, lines));
+  }
 }
 
 /// Refuses methods and delivery states that are not configured.
