@@ -22,6 +22,7 @@
 #include "server/orders/import.h"
 #include "server/orders/invoice.h"
 #include "server/orders/notes.h"
+#include "server/orders/shipments.h"
 #include "server/orders/status.h"
 #include "tests/engine/raw_database.h"
 #include "tests/support/test_database.h"
@@ -193,6 +194,34 @@ inline Command delete_note(const pb::DeleteNoteRequest& request) {
     return rules::delete_note(request, target, context);
   };
   return command;
+}
+
+inline Command ship(const pb::UpdateShipmentsRequest& request) {
+  Command command = command_for("UpdateShipments", request);
+  command.rule = [request, ids = Uuid::generate()](const rules::Target& target,
+                                                   const rules::Context& context) {
+    return rules::update_shipments(request, ids, target, context);
+  };
+  return command;
+}
+
+inline pb::UpdateShipmentsRequest shipment_request(const Uuid& order_id,
+                                                   const std::string& request_id = {}) {
+  pb::UpdateShipmentsRequest request;
+  request.set_order_id(order_id.to_string());
+  request.set_request_id(request_id);
+  return request;
+}
+
+/// All lines into a delivery state.
+inline pb::UpdateShipmentsRequest delivery_request(const Uuid& order_id,
+                                                   const std::string& state_id,
+                                                   const std::string& request_id = {}) {
+  auto request = shipment_request(order_id, request_id);
+  auto& change = *request.add_changes()->mutable_set_delivery_state();
+  change.mutable_selection()->set_all(true);
+  change.set_delivery_state_id(state_id);
+  return request;
 }
 
 /// An order with one item.

@@ -28,10 +28,11 @@ class SettingsEditorTest : public EngineTest {
   }
 
   EditAnswer edit(SettingsEdit edit) {
-    std::promise<EditAnswer> promise;
-    auto answer = promise.get_future();
-    editor_->submit(std::move(edit), [&](EditAnswer done) { promise.set_value(std::move(done)); });
-    return get(std::move(answer));
+    // Shared: the answer may be taken before the promise has been left.
+    auto promise = std::make_shared<std::promise<EditAnswer>>();
+    editor_->submit(std::move(edit),
+                    [promise](EditAnswer done) { promise->set_value(std::move(done)); });
+    return get(promise->get_future());
   }
 
   static SettingsEdit edit_of(SettingsKind kind, const std::string& id) {
