@@ -8,7 +8,7 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 from orders.v1 import common_pb2, order_pb2, settings_pb2
 from orders.v1 import settings_service_pb2 as settings_pb
 
-from harness import new_id, orderctl, pb, refused
+from harness import new_id, orderctl, pb, refused, run_threads
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 EXISTS = grpc.StatusCode.ALREADY_EXISTS
@@ -155,6 +155,47 @@ def test_walk_with_orderctl(server, order, methods):
         assert refusal.stdout == ""
     assert get(server, order) == before
     assert "can't be updated: SHIPMENT_UPDATE_NOT_ALLOWED" in ship("show").stdout
+
+
+def test_whole_shipments_and_single_tracking_numbers(server, order, methods):
+    number = order.order_number
+
+    def ship(command, *args, **options):
+        return orderctl(server, "ship", command, number, *args, **options)
+
+    own = order.shipments[0].shipment_id
+    ship("state", "confirmed", "--shipment", own)
+    ship("method", methods[0], "--sku", "TEA=2", "--item", 3)
+    ship("method", methods[1], "--item", 4)
+    own, fast, pickup = [shipment.shipment_id for shipment in get(server, order).shipments]
+    ship("track", fast, "A", "B")
+    ship("track", fast, "--add", "B", "C")
+    ship("track", fast, "--remove", "A")
+    ship("track", pickup, "D")
+    shown = [json.loads(line) for line in ship("show", "--json").stdout.splitlines()]
+    assert [[entry["number"] for entry in shipment["tracking_numbers"]] for shipment in shown] == [
+        [], ["B", "C"], ["D"]]
+    refusal = ship("track", own, "--add", "C", ok=False)
+    assert refusal.returncode == 6 and "TRACKING_NUMBER_IN_USE" in refusal.stderr
+    ship("state", "shipped", "--shipment", fast)
+    assert picture(get(server, order))[1] == (
+        methods[0], ["B", "C"], {"2": [(2, "shipped")], "3": [(1, "shipped")]})
+
+    refusal = ship("combine", own, fast, ok=False)
+    assert refusal.returncode == 6 and "LINE_NOT_MOVABLE" in refusal.stderr
+    ship("combine", own, pickup)
+    assert picture(get(server, order))[0] == ("standard", [], {
+        "1": [(2, "confirmed")], "2": [(3, "confirmed")], "4": [(3, "confirmed")]})
+    assert pickup not in ship("show").stdout
+
+
+def test_numbers_that_several_add_at_once_are_all_kept(server, order):
+    shipment_id = order.shipments[0].shipment_id
+    orderctl(server, "ship", "state", order.order_number, "confirmed", "--all")
+    run_threads(6, lambda index: orderctl(
+        server, "ship", "track", order.order_number, shipment_id, "--add", f"N-{index}"))
+    numbers = get(server, order).shipments[0].tracking_numbers
+    assert sorted(entry.number for entry in numbers) == [f"N-{index}" for index in range(6)]
 
 
 def test_apply_makes_several_changes_or_none(server, order, methods):
@@ -365,6 +406,8 @@ def test_delivery_states_made_at_run_time(server, order):
         update(server, order, state(every(), customs))
     orderctl(server, *create)
     assert customs in orderctl(server, "delivery-states", "list").stdout
+    shown = json.loads(orderctl(server, "--json", "delivery-states", "get", customs).stdout)
+    assert shown["enterable_from"] == {"state_ids": ["shipped"]} and shown["allows_tracking"]
     with refused(PRECONDITION, "DELIVERY_STATE_NOT_ENTERABLE"):
         update(server, order, state(some("1"), customs))
     update(server, order, state(some("1"), "shipped"), state(some("1"), customs))
@@ -409,6 +452,10 @@ def test_methods_made_at_run_time(server, order):
         update(server, order, method(some("2"), made.method_id))
     assert picture(get(server, order))[1][0] == made.method_id, "what has it keeps it"
     update(server, order, method(some("1"), "standard"))
-    orderctl(server, "methods", "delete", made.method_id)
+    delete = ("methods", "delete", made.method_id)
+    assert "would be deleted" in orderctl(server, *delete, "--validate-only").stdout
+    assert "disabled" in orderctl(server, "methods", "get", made.method_id).stdout
+    orderctl(server, *delete)
+    assert "DELETED" in orderctl(server, "methods", "get", made.method_id).stdout
     with refused(INVALID, "SHIPMENT_METHOD_UNKNOWN"):
         update(server, order, method(some("2"), made.method_id))
