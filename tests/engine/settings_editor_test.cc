@@ -1,13 +1,8 @@
-#include "server/engine/settings_editor.h"
-
 #include <gtest/gtest.h>
 
-#include <future>
 #include <utility>
 
-#include "server/orders/delivery_states.h"
-#include "server/orders/methods.h"
-#include "tests/engine/engine_fixture.h"
+#include "tests/engine/settings_edits.h"
 #include "tests/support/storage_test.h"
 
 // Each kind of setting is edited by the same editor.
@@ -15,69 +10,22 @@
 namespace orderd::test {
 namespace {
 
-using engine::SettingsAnswer;
-using engine::SettingsEdit;
-using engine::SettingsKind;
-using EditAnswer = absl::StatusOr<SettingsAnswer>;
-
 class SettingsEditorTest : public EngineTest {
  protected:
   void SetUp() override {
     server_ = std::make_unique<Server>(open());
-    editor_ = std::make_unique<engine::SettingsEditor>(*server_->storage, server_->settings);
+    editor_ = std::make_unique<SettingsEditor>(*server_->storage, server_->settings);
   }
 
-  EditAnswer edit(SettingsEdit edit) {
-    // Shared: the answer may be taken before the promise has been left.
-    auto promise = std::make_shared<std::promise<EditAnswer>>();
-    editor_->submit(std::move(edit),
-                    [promise](EditAnswer done) { promise->set_value(std::move(done)); });
-    return get(promise->get_future());
-  }
+  EditAnswer edit(SettingsEdit wanted) { return submit(*editor_, std::move(wanted)); }
 
-  static SettingsEdit edit_of(SettingsKind kind, const std::string& id) {
-    SettingsEdit edit;
-    edit.kind = kind;
-    edit.id = id;
-    return edit;
-  }
-
-  EditAnswer create_method(const pb::ShipmentMethod& method, const std::string& request_id = {}) {
-    pb::CreateShipmentMethodRequest request;
-    *request.mutable_method() = method;
-    request.set_request_id(request_id);
-    SettingsEdit wanted = edit_of(SettingsKind::kShipmentMethod, method.method_id());
-    if (const auto id = Uuid::parse(request_id)) {
-      wanted.request = engine::request_key(kActor, "CreateShipmentMethod", *id);
-      wanted.body_hash = engine::body_hash(request);
-    }
-    wanted.must_exist = false;
-    wanted.rule = [request](const Settings& settings, Micros) {
-      return rules::create_method(request, settings);
-    };
-    return edit(std::move(wanted));
-  }
-
-  EditAnswer delete_method(const std::string& id, bool validate_only = false) {
-    pb::DeleteShipmentMethodRequest request;
-    request.set_method_id(id);
-    SettingsEdit wanted = edit_of(SettingsKind::kShipmentMethod, id);
-    wanted.deletes = true;
-    wanted.validate_only = validate_only;
-    wanted.rule = [request](const Settings& settings, Micros now) {
-      return rules::delete_method(request, now, settings);
-    };
-    return edit(std::move(wanted));
-  }
-
-  EditAnswer delete_delivery_state(const std::string& id) {
-    pb::DeleteDeliveryStateRequest request;
-    request.set_delivery_state_id(id);
-    SettingsEdit wanted = edit_of(SettingsKind::kDeliveryState, id);
-    wanted.deletes = true;
-    wanted.rule = [request](const Settings& settings, Micros now) {
-      return rules::delete_delivery_state(request, now, settings);
-    };
+  EditAnswer make_initial(const std::string& id, const std::string& expected_etag = {}) {
+    pb::UpdateDeliveryStateRequest request;
+    request.mutable_state()->set_delivery_state_id(id);
+    request.mutable_state()->set_initial(true);
+    request.mutable_update_mask()->add_paths("initial");
+    SettingsEdit wanted = update(request);
+    wanted.expected_etag = expected_etag;
     return edit(std::move(wanted));
   }
 
@@ -86,17 +34,8 @@ class SettingsEditorTest : public EngineTest {
   }
 
   std::unique_ptr<Server> server_;
-  std::unique_ptr<engine::SettingsEditor> editor_;
+  std::unique_ptr<SettingsEditor> editor_;
 };
-
-pb::ShipmentMethod express() {
-  pb::ShipmentMethod method;
-  method.set_method_id("express");
-  method.set_display_name("Express");
-  method.set_enabled(true);
-  method.set_position(5);
-  return method;
-}
 
 std::string metadata(const absl::Status& status, const std::string& key) {
   const google::rpc::Status proto = errors::to_proto(status);
@@ -109,51 +48,55 @@ std::string metadata(const absl::Status& status, const std::string& key) {
 
 TEST_P(SettingsEditorTest, MethodsAreMadeAndReplayed) {
   const std::string request_id = Uuid::generate().to_string();
-  const auto made = create_method(express(), request_id);
+  const auto made = edit(create_method("express", 5, request_id));
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_TRUE(made->changed);
   ASSERT_TRUE(made->method.has_value());
-  EXPECT_TRUE(same(*made->method, express()));
+  EXPECT_EQ(made->method->display_name(), "express");
+  EXPECT_TRUE(made->method->enabled());
   EXPECT_FALSE(made->state.has_value());
-  EXPECT_TRUE(same(stored().methods.at("express"), express()));
+  EXPECT_TRUE(same(stored().methods.at("express"), *made->method));
   EXPECT_EQ(server_->settings.get()->version, stored().version);
 
-  const auto replayed = create_method(express(), request_id);
+  const auto replayed = edit(create_method("express", 5, request_id));
   ASSERT_TRUE(replayed.ok()) << replayed.status();
   EXPECT_TRUE(replayed->replayed);
   EXPECT_EQ(replayed->settings_etag, made->settings_etag);
-  EXPECT_TRUE(same(*replayed->method, express()));
-  EXPECT_REASON(create_method(express()), "SHIPMENT_METHOD_EXISTS");
+  EXPECT_TRUE(same(*replayed->method, *made->method));
+  EXPECT_REASON(edit(create_method("express", 6, request_id)), "REQUEST_ID_REUSED");
+  EXPECT_REASON(edit(create_method("express", 5)), "SHIPMENT_METHOD_EXISTS");
 }
 
 TEST_P(SettingsEditorTest, AMethodInUseStays) {
-  ASSERT_TRUE(create_method(express()).ok());
+  ASSERT_TRUE(edit(create_method("express", 5)).ok());
   // The first enabled method by position is what orders get.
   const auto ids = make_orders(*server_, 3);
   ASSERT_EQ(server_->stored(ids[0])->order.shipments(0).method_id(), "express");
   const Settings before = stored();
   for (const bool validate_only : {true, false}) {
-    const auto refused = delete_method("express", validate_only);
+    SettingsEdit wanted = delete_method("express");
+    wanted.validate_only = validate_only;
+    const auto refused = edit(std::move(wanted));
     EXPECT_REASON(refused, "SHIPMENT_METHOD_IN_USE");
     EXPECT_EQ(metadata(refused.status(), "order_count"), "3");
   }
   EXPECT_EQ(stored().version, before.version);
 
-  const auto deleted = delete_method("standard");
+  const auto deleted = edit(delete_method("standard"));
   ASSERT_TRUE(deleted.ok()) << deleted.status();
   EXPECT_TRUE(stored().methods.at("standard").has_delete_time());
-  EXPECT_REASON(delete_method("standard"), "SHIPMENT_METHOD_NOT_FOUND");
-  EXPECT_REASON(delete_method("new"), "SHIPMENT_METHOD_NOT_FOUND");
+  EXPECT_REASON(edit(delete_method("standard")), "SHIPMENT_METHOD_NOT_FOUND");
+  EXPECT_REASON(edit(delete_method("new")), "SHIPMENT_METHOD_NOT_FOUND");
 }
 
 TEST_P(SettingsEditorTest, ADeliveryStateInUseStays) {
   make_orders(*server_, 2);
-  const auto refused = delete_delivery_state("pending");
+  const auto refused = edit(delete_delivery_state("pending"));
   EXPECT_FALSE(refused.ok());
-  EXPECT_REASON(delete_delivery_state("no-such"), "DELIVERY_STATE_NOT_FOUND");
-  EXPECT_REASON(delete_delivery_state("new"), "DELIVERY_STATE_NOT_FOUND");
+  EXPECT_REASON(edit(delete_delivery_state("no-such")), "DELIVERY_STATE_NOT_FOUND");
+  EXPECT_REASON(edit(delete_delivery_state("new")), "DELIVERY_STATE_NOT_FOUND");
 
-  const auto deleted = delete_delivery_state("returned");
+  const auto deleted = edit(delete_delivery_state("returned"));
   ASSERT_TRUE(deleted.ok()) << deleted.status();
   ASSERT_TRUE(deleted->delivery_state.has_value());
   EXPECT_TRUE(deleted->delivery_state->has_delete_time());
@@ -171,9 +114,54 @@ TEST_P(SettingsEditorTest, ADeliveryStateInUseStays) {
     return change;
   };
   ASSERT_TRUE(server_->call(std::move(into)).ok());
-  const auto used = delete_delivery_state("delivered");
+  const auto used = edit(delete_delivery_state("delivered"));
   EXPECT_REASON(used, "DELIVERY_STATE_IN_USE");
   EXPECT_EQ(metadata(used.status(), "order_count"), "1");
+}
+
+TEST_P(SettingsEditorTest, ValidateOnlyWritesNothing) {
+  const Settings before = stored();
+  const auto tried = edit(validate_only(create_delivery_state("arrived")));
+  ASSERT_TRUE(tried.ok()) << tried.status();
+  EXPECT_TRUE(tried->changed);
+  ASSERT_TRUE(tried->delivery_state.has_value());
+  EXPECT_EQ(tried->delivery_state->display_name(), "arrived");
+  EXPECT_EQ(tried->settings_etag, std::to_string(before.version));
+  EXPECT_REASON(edit(validate_only(create_delivery_state("pending"))), "DELIVERY_STATE_EXISTS");
+  const auto deleted = edit(validate_only(delete_method("standard")));
+  ASSERT_TRUE(deleted.ok()) << deleted.status();
+  EXPECT_TRUE(deleted->changed);
+  EXPECT_EQ(stored().version, before.version);
+  EXPECT_FALSE(stored().delivery_states.contains("arrived"));
+  EXPECT_FALSE(stored().methods.at("standard").has_delete_time());
+}
+
+TEST_P(SettingsEditorTest, TheInitialDeliveryStateMovesAtOnce) {
+  // Nothing leads to Pending but creation.
+  EXPECT_REASON(make_initial("confirmed"), "DELIVERY_STATE_UNREACHABLE");
+  ASSERT_TRUE(edit(create_delivery_state("arrived")).ok());
+  EXPECT_REASON(make_initial("arrived"), "DELIVERY_STATE_UNREACHABLE");
+  pb::UpdateDeliveryStateRequest open_up;
+  open_up.mutable_state()->set_delivery_state_id("pending");
+  open_up.mutable_update_mask()->add_paths("enterable_from");
+  const auto opened = edit(update(open_up));
+  ASSERT_TRUE(opened.ok()) << opened.status();
+
+  EXPECT_REASON(make_initial("arrived", "1"), "ETAG_MISMATCH");
+  EXPECT_REASON(make_initial("nowhere", "1"), "DELIVERY_STATE_NOT_FOUND");
+  const auto moved = make_initial("arrived", opened->settings_etag);
+  ASSERT_TRUE(moved.ok()) << moved.status();
+  const Settings after = stored();
+  EXPECT_TRUE(after.delivery_states.at("arrived").initial());
+  EXPECT_FALSE(after.delivery_states.at("pending").initial());
+  EXPECT_EQ(after.version, 1 + std::stoll(opened->settings_etag));
+  const auto again = make_initial("arrived");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_FALSE(again->changed);
+  EXPECT_EQ(stored().version, after.version);
+  // Orders start there from now on.
+  const OrderPtr order = server_->stored(make_order(*server_));
+  EXPECT_EQ(order->order.shipments(0).lines(0).delivery_state_id(), "arrived");
 }
 
 ORDERD_ON_BOTH_DATABASES(SettingsEditorTest);

@@ -3,85 +3,20 @@
 #include <atomic>
 #include <barrier>
 #include <functional>
-#include <future>
 #include <iostream>
 #include <random>
 #include <string>
 #include <thread>
 #include <utility>
 
-#include "server/engine/settings_editor.h"
-#include "server/orders/delivery_states.h"
-#include "server/orders/methods.h"
-#include "tests/engine/engine_fixture.h"
+#include "tests/engine/settings_edits.h"
 
 // A delivery state or a shipment method is deleted on one server while another moves lines into it.
 
 namespace orderd::test {
 namespace {
 
-using engine::SettingsAnswer;
-using engine::SettingsEdit;
-using engine::SettingsKind;
-using EditAnswer = absl::StatusOr<SettingsAnswer>;
-
 constexpr int kRounds = 200;
-
-SettingsEdit edit_of(SettingsKind kind, const std::string& id) {
-  SettingsEdit edit;
-  edit.kind = kind;
-  edit.id = id;
-  return edit;
-}
-
-SettingsEdit create_state(const std::string& id) {
-  pb::CreateDeliveryStateRequest request;
-  request.mutable_state()->set_delivery_state_id(id);
-  request.mutable_state()->set_display_name(id);
-  request.mutable_state()->set_category(pb::DELIVERY_CATEGORY_OPEN);
-  SettingsEdit edit = edit_of(SettingsKind::kDeliveryState, id);
-  edit.must_exist = false;
-  edit.rule = [request](const Settings& settings, Micros) {
-    return rules::create_delivery_state(request, settings);
-  };
-  return edit;
-}
-
-SettingsEdit delete_state(const std::string& id) {
-  pb::DeleteDeliveryStateRequest request;
-  request.set_delivery_state_id(id);
-  SettingsEdit edit = edit_of(SettingsKind::kDeliveryState, id);
-  edit.deletes = true;
-  edit.rule = [request](const Settings& settings, Micros now) {
-    return rules::delete_delivery_state(request, now, settings);
-  };
-  return edit;
-}
-
-SettingsEdit create_method(const std::string& id) {
-  pb::CreateShipmentMethodRequest request;
-  request.mutable_method()->set_method_id(id);
-  request.mutable_method()->set_display_name(id);
-  request.mutable_method()->set_enabled(true);
-  request.mutable_method()->set_position(1000);
-  SettingsEdit edit = edit_of(SettingsKind::kShipmentMethod, id);
-  edit.must_exist = false;
-  edit.rule = [request](const Settings& settings, Micros) {
-    return rules::create_method(request, settings);
-  };
-  return edit;
-}
-
-SettingsEdit delete_method(const std::string& id) {
-  pb::DeleteShipmentMethodRequest request;
-  request.set_method_id(id);
-  SettingsEdit edit = edit_of(SettingsKind::kShipmentMethod, id);
-  edit.deletes = true;
-  edit.rule = [request](const Settings& settings, Micros now) {
-    return rules::delete_method(request, now, settings);
-  };
-  return edit;
-}
 
 class ShipmentSettingsRace : public EngineTest {
  protected:
@@ -98,17 +33,11 @@ class ShipmentSettingsRace : public EngineTest {
     const auto there = open();
     mover_ = std::make_unique<Server>(there);
     deleter_ = std::make_unique<Server>(backend() == Backend::kMariadb ? open() : there);
-    editor_ = std::make_unique<engine::SettingsEditor>(*deleter_->storage, deleter_->settings);
+    editor_ = std::make_unique<SettingsEditor>(*deleter_->storage, deleter_->settings);
     id_ = make_order(*mover_);
   }
 
-  EditAnswer edit(SettingsEdit edit) {
-    // Shared: the answer may be taken before the promise has been left.
-    auto promise = std::make_shared<std::promise<EditAnswer>>();
-    editor_->submit(std::move(edit),
-                    [promise](EditAnswer done) { promise->set_value(std::move(done)); });
-    return get(promise->get_future());
-  }
+  EditAnswer edit(SettingsEdit wanted) { return submit(*editor_, std::move(wanted)); }
 
   void run(const Race& race) {
     const unsigned seed = std::random_device{}();
@@ -184,13 +113,13 @@ class ShipmentSettingsRace : public EngineTest {
   }
 
   std::unique_ptr<Server> mover_, deleter_;
-  std::unique_ptr<engine::SettingsEditor> editor_;
+  std::unique_ptr<SettingsEditor> editor_;
   Uuid id_;
 };
 
 TEST_P(ShipmentSettingsRace, NoLineEndsInADeletedState) {
-  ASSERT_TRUE(edit(create_state("idle")).ok());
-  run({create_state, delete_state,
+  ASSERT_TRUE(edit(create_delivery_state("idle")).ok());
+  run({create_delivery_state, delete_delivery_state,
        [&](const std::string& state) { return ship(delivery_request(id_, state)); },
        [](const pb::Order& order, const std::string& state) {
          return order.shipments(0).lines(0).delivery_state_id() == state;
@@ -199,8 +128,8 @@ TEST_P(ShipmentSettingsRace, NoLineEndsInADeletedState) {
 }
 
 TEST_P(ShipmentSettingsRace, NoShipmentEndsWithADeletedMethod) {
-  ASSERT_TRUE(edit(create_state("idle")).ok());
-  run({create_method, delete_method,
+  ASSERT_TRUE(edit(create_delivery_state("idle")).ok());
+  run({[](const std::string& method) { return create_method(method, 1000); }, delete_method,
        [&](const std::string& method) {
          auto request = shipment_request(id_);
          auto& change = *request.add_changes()->mutable_set_method();

@@ -119,6 +119,10 @@ TEST_F(Method, APartBecomesANewShipmentWithoutTheNumbers) {
   EXPECT_TRUE(result.changed());
   EXPECT_EQ(result.shipment_id(), made.shipment_id());
   EXPECT_THAT(result.line_ids(), ElementsAre(made.lines(0).line_id(), made.lines(1).line_id()));
+  // Some pieces of the only line are not the whole shipment.
+  EXPECT_THAT(after({set_method(lines({line("L3", 1)}), "express")}),
+              ElementsAre("S1 standard T-1: L1=a*5 pending, L2=b*3 pending",
+                          "S2 pickup T-2: L3=c*1 pending", "+ express: +=c*1 pending"));
   // Also one of the same method: it travels apart.
   EXPECT_THAT(after({set_method(lines({line("L1")}), "standard")}),
               ElementsAre("S1 standard T-1: L2=b*3 pending", "S2 pickup T-2: L3=c*2 pending",
@@ -212,7 +216,7 @@ TEST_F(Method, MustBeEnabled) {
   EXPECT_REFUSED(update({set_method(all(), "express")}), "SHIPMENT_METHOD_UNKNOWN");
   // Shipments that have one keep it, and nothing joins them.
   settings_.methods.at("standard").set_enabled(false);
-  EXPECT_TRUE(update({set_state(all(), "shipped")})->after);
+  EXPECT_TRUE(changes({set_state(all(), "shipped")}));
   EXPECT_REFUSED(update({set_method(lines({line("L3")}), "standard", "S1")}),
                  "SHIPMENT_METHOD_DISABLED");
 }
@@ -228,7 +232,7 @@ TEST_F(Method, OnlyOpenLinesMove) {
                             "+ express: L2=b*3 pending"));
   }
   line_at(0, 0).set_delivery_state_id("confirmed");
-  EXPECT_TRUE(update({set_method(lines({line("L1")}), "express")})->after);
+  EXPECT_TRUE(changes({set_method(lines({line("L1")}), "express")}));
   // The category counts, also of a deleted state.
   settings_.delivery_states.at("confirmed").set_category(pb::DELIVERY_CATEGORY_SHIPPED);
   EXPECT_REFUSED(update({set_method(lines({line("L1")}), "express")}), "LINE_NOT_MOVABLE");

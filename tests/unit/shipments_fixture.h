@@ -153,6 +153,20 @@ class ShipmentsTest : public RulesTest {
     return result;
   }
 
+  ::testing::AssertionResult changes(const std::vector<pb::ShipmentChange>& list) {
+    const auto result = update(list);
+    if (!result.ok()) return ::testing::AssertionFailure() << result.status().message();
+    if (!result->after) return ::testing::AssertionFailure() << "no change";
+    return ::testing::AssertionSuccess();
+  }
+
+  ::testing::AssertionResult changes_nothing(const std::vector<pb::ShipmentChange>& list) {
+    const auto result = update(list);
+    if (!result.ok()) return ::testing::AssertionFailure() << result.status().message();
+    if (result->after) return ::testing::AssertionFailure() << "a change";
+    return ::testing::AssertionSuccess();
+  }
+
   /// What the shipments are after these changes.
   std::vector<std::string> after(const std::vector<pb::ShipmentChange>& changes) {
     const auto result = update(changes);
