@@ -175,6 +175,10 @@ void ShipmentDraft::write(pb::Order& order) const {
     to.set_delivery_state_id(from.state_id);
     *to.mutable_delivery_state_time() = to_timestamp(from.time);
   }
+  // As they are read from the database. Ids are made when a call comes in, so what a later change
+  // has made may have the smaller one.
+  std::sort(written.begin(), written.end(),
+            [](const auto& a, const auto& b) { return a.shipment_id() < b.shipment_id(); });
   order.clear_shipments();
   for (auto& shipment : written) {
     if (shipment.lines_size() > 0) *order.add_shipments() = std::move(shipment);

@@ -71,7 +71,7 @@ class ShipmentDraft {
   /// Where a line's pieces are after a merge.
   int merged_into(int line) const;
 
-  /// Replaces the shipments of the order.
+  /// Replaces the shipments of the order; they are sorted by id.
   void write(pb::Order& order) const;
 
  private:
