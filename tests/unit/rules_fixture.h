@@ -230,7 +230,11 @@ inline std::string broken_shipments(const pb::Order& order) {
     position.emplace(item.item_id(), static_cast<int>(position.size()));
   }
   std::set<std::string> ids, numbers;
+  std::string last_shipment;
   for (const auto& shipment : order.shipments()) {
+    // As they are read from the database.
+    if (shipment.shipment_id() <= last_shipment) return "out of order: " + shipment.shipment_id();
+    last_shipment = shipment.shipment_id();
     if (!ids.insert(shipment.shipment_id()).second) return "an id twice";
     if (shipment.lines().empty()) return "no lines: " + shipment.shipment_id();
     for (const auto& number : shipment.tracking_numbers()) {

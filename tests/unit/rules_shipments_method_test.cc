@@ -129,6 +129,17 @@ TEST_F(Method, APartBecomesANewShipmentWithoutTheNumbers) {
                           "+ standard: L1=a*5 pending"));
 }
 
+TEST_F(Method, ShipmentsAreSortedByIdAlsoIfTheNewOneIsSmaller) {
+  // Ids are made when a call comes in; another call may have been faster since.
+  const auto request = request_of({set_method(lines({line("L1", 2)}), "express")});
+  const auto split = run([&](const Target& target, const Context& context) {
+    return update_shipments(request, uuid(1), target, context);
+  });
+  ASSERT_TRUE(split.ok());
+  EXPECT_EQ(broken_shipments(*split->after), "");
+  EXPECT_EQ(split->after->shipments(0).method_id(), "express");
+}
+
 TEST_F(Method, AWholeShipmentKeepsItsIdAndLosesTheNumbers) {
   const auto changed = update({set_method(lines({item("a"), line("L2", 3)}), "express")});
   ASSERT_TRUE(changed.ok());
