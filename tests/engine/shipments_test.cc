@@ -163,6 +163,18 @@ TEST_P(Shipments, SeveralChangesOfABatchAreWrittenOnce) {
   EXPECT_EQ(pieces(answers[6]->order->order, "shipped"), 8);
 }
 
+TEST_P(Shipments, AChangeOfSomethingElseInTheSameBatchKeepsThem) {
+  const Uuid id = make(3, 5);
+  std::vector<Command> commands;
+  commands.push_back(move_some(id, "confirmed", 2));
+  commands.push_back(invoice(id, "I-1"));
+  const auto before = server_->engine.counters().batches;
+  const auto answers = server_->call(std::move(commands));
+  EXPECT_EQ(server_->engine.counters().batches, before + 1);
+  expect_stored(answers[1]);
+  EXPECT_EQ(pieces(answers[1]->order->order, "confirmed"), 2);
+}
+
 TEST_P(Shipments, AReplayAnswersWhatBecameOfEachChange) {
   const Uuid id = make(3, 5);
   const std::string request_id = Uuid::generate().to_string();
@@ -183,6 +195,7 @@ TEST_P(Shipments, ABulkChangeOf675ItemsCostsWhatOneOfThreeCosts) {
   std::vector<std::vector<int>> costs;
   for (const int items : {3, 675}) {
     const AnswerOr made = server_->call(order_of(items, 2));
+    ASSERT_TRUE(made.ok()) << made.status();
     const Uuid id = made->order_id;
     // Its cache is cold: the order is loaded, too.
     Server cold(opened_);
