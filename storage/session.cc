@@ -97,6 +97,12 @@ std::vector<std::vector<std::string>> Session::script_rows(const std::string& st
 
 std::int64_t Session::execute(const Sql& sql) { return run(sql.text(), false); }
 
+std::int64_t Session::last_insert_id() {
+  long long id = 0;
+  soci_->get_last_insert_id("", id);
+  return id;
+}
+
 void Session::set_role(Role role) {
   if (role_ == role) return;
   execute(role_statement(dialect_, role));

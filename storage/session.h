@@ -61,6 +61,9 @@ class Session {
   /// The caller says how many columns the statement has.
   Rows query(const Sql& sql, std::size_t columns) { return Rows(*this, sql.text(), columns); }
 
+  /// What the last statement gave to LAST_INSERT_ID(…); asks nobody. Only MySQL.
+  std::int64_t last_insert_id();
+
   void set_role(Role role);
   void begin(Role role);
   void commit();

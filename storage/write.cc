@@ -177,6 +177,9 @@ class WriteTransactionImpl : public WriteTransaction {
 
   std::optional<Positions> take_positions(int count, std::int64_t settings_version,
                                           Micros now) override {
+    if (lease_->dialect() == Dialect::kMysql) {
+      if (const auto positions = take_positions_at(now, count, settings_version)) return positions;
+    }
     Sql take = lease_->sql();
     take << "UPDATE feed_head SET pos = pos + " << count
          << ", last_time = CASE WHEN last_time >= " << now << " THEN last_time + 1 ELSE " << now
@@ -186,6 +189,17 @@ class WriteTransactionImpl : public WriteTransaction {
         lease_->query(lease_->sql() << "SELECT pos, last_time FROM feed_head WHERE id = 1", 2);
     if (!rows.next()) throw Error(Error::Kind::kSchema, "the database has no feed head");
     return Positions{rows.number(0) - count + 1, rows.number(1)};
+  }
+
+  /// With one statement less while everybody waits for the row; only if the clock is past all
+  /// earlier times, as it mostly is.
+  std::optional<Positions> take_positions_at(Micros now, int count, std::int64_t settings_version) {
+    Sql take = lease_->sql();
+    take << "UPDATE feed_head SET pos = LAST_INSERT_ID(pos + " << count << "), last_time = " << now
+         << " WHERE id = 1 AND settings_version = " << settings_version << " AND last_time < "
+         << now;
+    if (lease_->execute(take) == 0) return std::nullopt;
+    return Positions{lease_->last_insert_id() - count + 1, now};
   }
 
   void restamp(std::span<const Uuid> sorted, Micros time) override {
