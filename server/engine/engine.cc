@@ -207,6 +207,8 @@ Engine::Impl::Pendings Engine::Impl::take(Lane& lane, bool& with_contended) {
     return !queue.empty() && (batch.empty() || cost + queue.front().command.cost <= most);
   };
 
+  batch.reserve(std::min(lane.contended.size() + lane.queue.size(),
+                         static_cast<std::size_t>(limits_.batch_cost)));
   // What waits for a lock goes first, but leaves room for the others.
   with_contended = !lane.contended.empty();
   while (fits(lane.contended, limits_.batch_cost / 2)) take_from(lane.contended);

@@ -7,7 +7,7 @@ namespace {
 
 // A parsed message takes about this many times its wire size in memory; asking protobuf for the
 // exact figure walks every string.
-constexpr std::size_t kBlowUp = 6;
+constexpr std::size_t kBlowUp = 8;
 
 std::size_t size_of(const StoredOrder& order) {
   return sizeof(StoredOrder) + order.order.ByteSizeLong() * kBlowUp;

@@ -11,7 +11,7 @@ struct Config {
   std::string listen = "127.0.0.1:50051";
   std::string database = "sqlite:orderd.db";
   int lanes = 1;
-  std::size_t cache_mb = 64;
+  std::size_t cache_mb = 256;
   std::string log_level = "info";
 };
 
