@@ -38,7 +38,8 @@ struct CallResult {
   enum class Kind {
     /// Done. `gateway_transaction_id` and `time` are set where the gateway gives them.
     kSucceeded,
-    /// Accepted, not final; it has a `gateway_transaction_id`.
+    /// Accepted, not final; it has a `gateway_transaction_id`, or else the reason MANUAL: somebody
+    /// has to do it and to confirm it.
     kPending,
     /// Refused for good: the same request will never succeed. `reason` says why.
     kRefused,
@@ -86,7 +87,8 @@ struct Reading {
   /// When the authorization runs out, if it is known.
   std::optional<Micros> expire_time;
   pb::GatewayCapabilities capabilities;
-  /// All, oldest first.
+  /// All, oldest first: the AUTHORIZATION too, where there is one. What a final capture released is
+  /// a VOID of its own, with the attempt of the capture.
   std::vector<GatewayMovement> movements;
 };
 
