@@ -4,8 +4,22 @@ import csv
 import datetime
 import gzip
 import json
+import pathlib
 import sys
 from decimal import Decimal
+
+
+def data_folder(name, usage):
+    """The folder of a data set, below the folder that is the script's only argument."""
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(usage)
+        sys.exit()
+    if len(sys.argv) != 2:
+        sys.exit(usage)
+    folder = pathlib.Path(sys.argv[1]) / name
+    if not folder.is_dir():
+        sys.exit(f"{sys.argv[0]}: there is no folder {folder}; see {sys.argv[0]} --help")
+    return folder
 
 
 def read_csv(path):

@@ -279,6 +279,22 @@ void read_payments(Session& session, const ById& orders) {
             });
 }
 
+/// What changes most often, alone: half as much for the database to read.
+void update_numbers(Session& session, OrderSpan orders) {
+  MultiInsert update(
+      session, "INSERT INTO orders (id, version, update_time, invoice_number, note_count) VALUES",
+      [](Sql& sql) {
+        sql.overwrite("id", {"version", "update_time", "invoice_number", "note_count"});
+      });
+  for (const StoredOrder* stored : orders) {
+    const pb::Order& order = stored->order;
+    update.row(stored->id, stored->version,
+               time_or_none(order.has_update_time(), order.update_time()),
+               Blob{order.invoice_number()}, order.note_count());
+  }
+  update.flush();
+}
+
 }  // namespace
 
 Micros to_micros(const Timestamp& time) { return time.seconds() * 1'000'000 + time.nanos() / 1000; }
@@ -316,24 +332,26 @@ void insert_orders(Session& session, OrderSpan orders) {
 
 // The rows exist and are locked, and `orders` has no other unique key: an upsert can only
 // overwrite. It takes a third of the time of an UPDATE with a CASE per column.
-void update_heads(Session& session, OrderSpan orders) {
+void update_heads(Session& session, OrderSpan orders, bool states) {
+  if (!states) return update_numbers(session, orders);
   MultiInsert update(
       session,
-      "INSERT INTO orders (id, version, present, state_id, invoice_number, note_count,"
-      " cancellation_status, cancellation_reason, cancellation_time, update_time) VALUES",
+      "INSERT INTO orders (id, version, update_time, invoice_number, note_count, present, state_id,"
+      " cancellation_status, cancellation_reason, cancellation_time) VALUES",
       [](Sql& sql) {
-        sql.overwrite("id", {"version", "present", "state_id", "invoice_number", "note_count",
-                             "cancellation_status", "cancellation_reason", "cancellation_time",
-                             "update_time"});
+        sql.overwrite(
+            "id", {"version", "update_time", "invoice_number", "note_count", "present", "state_id",
+                   "cancellation_status", "cancellation_reason", "cancellation_time"});
       });
   for (const StoredOrder* stored : orders) {
     const pb::Order& order = stored->order;
     const pb::Cancellation& cancellation = order.cancellation();
-    update.row(stored->id, stored->version, present_bits(order), Blob{order.state_id()},
-               Blob{order.invoice_number()}, order.note_count(),
-               static_cast<int>(cancellation.status()), Text{cancellation.reason()},
-               time_or_none(cancellation.has_complete_time(), cancellation.complete_time()),
-               time_or_none(order.has_update_time(), order.update_time()));
+    update.row(stored->id, stored->version,
+               time_or_none(order.has_update_time(), order.update_time()),
+               Blob{order.invoice_number()}, order.note_count(), present_bits(order),
+               Blob{order.state_id()}, static_cast<int>(cancellation.status()),
+               Text{cancellation.reason()},
+               time_or_none(cancellation.has_complete_time(), cancellation.complete_time()));
   }
   update.flush();
 }

@@ -24,8 +24,8 @@ std::string email_key(std::string_view email);
 
 /// All but shipments.
 void insert_orders(Session& session, std::span<const StoredOrder* const> orders);
-/// Version, state, invoice number, note count, cancellation, update time.
-void update_heads(Session& session, std::span<const StoredOrder* const> orders);
+/// Version, update time, invoice number, note count; with `states` also state and cancellation.
+void update_heads(Session& session, std::span<const StoredOrder* const> orders, bool states);
 /// Customer and addresses.
 void update_customers(Session& session, std::span<const StoredOrder* const> orders);
 void update_labels(Session& session, std::span<const StoredOrder* const> orders);

@@ -90,6 +90,9 @@ struct ChangeSet {
   /// Orders that exist and are locked: version, state, invoice number, update time, note count and
   /// cancellation are written.
   std::vector<const StoredOrder*> updated;
+  /// False: in none of `updated` has the state, the cancellation or which fields are present
+  /// changed, so they need not be written.
+  bool states_updated = true;
   /// Of `updated`, those of which customer and addresses, or labels, are written as well.
   std::vector<const StoredOrder*> customer_updated;
   std::vector<const StoredOrder*> labels_updated;

@@ -162,7 +162,7 @@ class WriteTransactionImpl : public WriteTransaction {
     Session& session = *lease_;
     insert_batch(session, changes.batch_key, changes.now);
     insert_orders(session, changes.created);
-    update_heads(session, changes.updated);
+    update_heads(session, changes.updated, changes.states_updated);
     update_customers(session, changes.customer_updated);
     update_labels(session, changes.labels_updated);
     write_shipments(session, changes.created, changes.shipments_updated);

@@ -28,6 +28,14 @@ std::vector<Claim> claims_of(const pb::Order& order) {
   return claims;
 }
 
+bool differs_in_state(const pb::Order& a, const pb::Order& b) {
+  return a.state_id() != b.state_id() || a.has_cancellation() != b.has_cancellation() ||
+         a.cancellation().status() != b.cancellation().status() ||
+         a.cancellation().reason() != b.cancellation().reason() ||
+         a.cancellation().complete_time().seconds() != b.cancellation().complete_time().seconds() ||
+         a.cancellation().complete_time().nanos() != b.cancellation().complete_time().nanos();
+}
+
 template <typename Value>
 std::vector<Value> sorted_unique(std::vector<Value> values) {
   std::sort(values.begin(), values.end());
@@ -282,10 +290,13 @@ std::optional<pb::Note> Batch::note_of(const Uuid& order_id, const std::string& 
 }
 
 void Batch::collect_changes() {
+  changes_.states_updated = false;
   for (const auto& [id, draft] : orders_) {
     if (!draft.changed) continue;
     (draft.loaded == nullptr ? changes_.created : changes_.updated).push_back(draft.changed.get());
     if (draft.loaded == nullptr) continue;
+    changes_.states_updated |=
+        draft.customer_changed || differs_in_state(draft.loaded->order, draft.changed->order);
     if (draft.customer_changed) changes_.customer_updated.push_back(draft.changed.get());
     if (draft.labels_changed) changes_.labels_updated.push_back(draft.changed.get());
     if (draft.shipments_changed) {

@@ -89,3 +89,15 @@ def test_run_says_why_it_ends():
 def test_setup_has_nothing_to_do_on_a_machine_that_runs_the_tests():
     done = subprocess.run([SCRIPTS / "setup", "test"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("script", ["import-olist", "import-online-retail"])
+def test_converters_say_what_they_want(script):
+    path = str(SCRIPTS / script)
+    shown = subprocess.run([path, "--help"], check=True, capture_output=True, text=True)
+    assert f"usage: scripts/{script}" in shown.stdout
+    for arguments in ([], ["a", "b"], ["/nowhere"]):
+        refused = subprocess.run([path, *arguments], capture_output=True, text=True)
+        assert refused.returncode == 1 and refused.stdout == ""
+        assert "Traceback" not in refused.stderr
+        assert "usage:" in refused.stderr or "there is no folder /nowhere" in refused.stderr

@@ -11,19 +11,21 @@
 
 #include "tests/engine/engine_fixture.h"
 
-// Reads, alone and while orders change.
+// Reads, alone and while orders change. Promises are shared with the reader's threads: an answer
+// may be taken before the promise has been left.
 
 namespace orderd::test {
 namespace {
 
 using engine::OrderCache;
 using engine::Reader;
+using StatusPromise = std::promise<absl::Status>;
 
 absl::StatusOr<Reader::Orders> read(Reader& reader, std::vector<Uuid> ids) {
-  std::promise<absl::StatusOr<Reader::Orders>> promise;
-  auto future = promise.get_future();
-  reader.get(std::move(ids), nullptr, [&](auto orders) { promise.set_value(std::move(orders)); });
-  return get(std::move(future));
+  const auto promise = std::make_shared<std::promise<absl::StatusOr<Reader::Orders>>>();
+  reader.get(std::move(ids), nullptr,
+             [promise](auto orders) { promise->set_value(std::move(orders)); });
+  return get(promise->get_future());
 }
 
 class Reads : public EngineTest {
@@ -65,15 +67,15 @@ TEST_P(Reads, ManyOrdersAtOnce) {
 TEST_P(Reads, AnAbandonedReadIsNotRead) {
   const Uuid id = make_order(server_);
   Reader reader(*server_.storage, server_.cache, {});
-  std::promise<absl::Status> gone;
+  const auto gone = std::make_shared<StatusPromise>();
   reader.get(
-      {id}, [] { return true; }, [&](auto orders) { gone.set_value(orders.status()); });
-  EXPECT_TRUE(absl::IsCancelled(get(gone.get_future())));
-  std::promise<absl::Status> job;
+      {id}, [] { return true; }, [gone](auto orders) { gone->set_value(orders.status()); });
+  EXPECT_TRUE(absl::IsCancelled(get(gone->get_future())));
+  const auto job = std::make_shared<StatusPromise>();
   std::atomic<bool> ran{false};
   reader.run([] { return true; }, [&](storage::ReadTransaction&) { ran = true; },
-             [&](absl::Status status) { job.set_value(std::move(status)); });
-  EXPECT_TRUE(absl::IsCancelled(get(job.get_future())));
+             [job](absl::Status status) { job->set_value(std::move(status)); });
+  EXPECT_TRUE(absl::IsCancelled(get(job->get_future())));
   EXPECT_FALSE(ran);
 }
 
@@ -95,7 +97,7 @@ TEST_P(Reads, TheQueueIsBoundedAndStopAnswersAll) {
   get(entered.get_future());
   std::vector<std::future<absl::Status>> waiting;
   const auto send = [&] {
-    auto promise = std::make_shared<std::promise<absl::Status>>();
+    auto promise = std::make_shared<StatusPromise>();
     auto future = promise->get_future();
     reader.get({id}, nullptr, [promise](auto orders) { promise->set_value(orders.status()); });
     return future;
@@ -114,25 +116,25 @@ TEST_P(Reads, TheQueueIsBoundedAndStopAnswersAll) {
 TEST_P(Reads, AJobThatTheDatabaseFailsIsRunAgainAndThenRefused) {
   Reader reader(*server_.storage, server_.cache, {});
   std::atomic<int> runs{0};
-  std::promise<absl::Status> outcome;
+  const auto outcome = std::make_shared<StatusPromise>();
   reader.run(
       nullptr,
-      [&](storage::ReadTransaction&) {
+      [&runs, outcome](storage::ReadTransaction&) {
         if (++runs == 1) throw storage::Error(storage::Error::Kind::kUnavailable, "injected");
-        outcome.set_value(absl::OkStatus());
+        outcome->set_value(absl::OkStatus());
       },
-      [&](absl::Status status) { outcome.set_value(std::move(status)); });
-  EXPECT_TRUE(get(outcome.get_future()).ok());
+      [outcome](absl::Status status) { outcome->set_value(std::move(status)); });
+  EXPECT_TRUE(get(outcome->get_future()).ok());
   EXPECT_EQ(runs, 2);
 
-  std::promise<absl::Status> refused;
+  const auto refused = std::make_shared<StatusPromise>();
   reader.run(
       nullptr,
-      [&](storage::ReadTransaction&) {
+      [](storage::ReadTransaction&) {
         throw storage::Error(storage::Error::Kind::kUnavailable, "injected");
       },
-      [&](absl::Status status) { refused.set_value(std::move(status)); });
-  const absl::Status status = get(refused.get_future());
+      [refused](absl::Status status) { refused->set_value(std::move(status)); });
+  const absl::Status status = get(refused->get_future());
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_TRUE(has_retry_info(status));
 }

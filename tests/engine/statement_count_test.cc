@@ -168,12 +168,12 @@ TEST_P(StatementCount, Reads) {
   engine::Reader reader(*server_->storage, cache, {});
   const auto read = [&](std::vector<Uuid> wanted) {
     return cost([&] {
-      std::promise<absl::StatusOr<engine::Reader::Orders>> promise;
-      auto future = promise.get_future();
+      // Shared: the answer may be taken before the promise has been left.
+      const auto promise = std::make_shared<std::promise<absl::StatusOr<engine::Reader::Orders>>>();
       const std::size_t count = wanted.size();
       reader.get(std::move(wanted), nullptr,
-                 [&](auto orders) { promise.set_value(std::move(orders)); });
-      const auto orders = get(std::move(future));
+                 [promise](auto orders) { promise->set_value(std::move(orders)); });
+      const auto orders = get(promise->get_future());
       ASSERT_TRUE(orders.ok()) << orders.status();
       ASSERT_EQ(orders->size(), count);
       for (const OrderPtr& order : *orders) EXPECT_NE(order, nullptr);

@@ -209,6 +209,26 @@ TEST_P(TransactionTest, Restamp) {
   EXPECT_EQ(storage::to_micros(load(spared)->order.update_time()), 5);
 }
 
+TEST_P(TransactionTest, WhatHasNotChangedNeedNotBeWritten) {
+  const StoredOrder before = rich_order();
+  create({before});
+  StoredOrder after = before;
+  ++after.version;
+  after.order.set_etag(std::to_string(after.version));
+  after.order.set_invoice_number("another");
+  after.order.set_note_count(before.order.note_count() + 1);
+  *after.order.mutable_update_time() = storage::to_timestamp(1'777'000'000'000'000);
+  ChangeSet changes;
+  changes.updated = {&after};
+  changes.states_updated = false;
+  take_statements();
+  save(changes);
+  for (const std::string& statement : take_statements()) {
+    EXPECT_EQ(statement.find("state_id"), std::string::npos) << statement;
+  }
+  EXPECT_TRUE(same(load(after.id)->order, after.order));
+}
+
 TEST_P(TransactionTest, AnyOrderIn) {
   create({plain_order()});
   auto write = begin_write();

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cstddef>
 #include <future>
+#include <memory>
 #include <set>
 #include <thread>
 #include <utility>
@@ -39,12 +40,13 @@ class TcpGate::Impl {
 
   /// Runs `change` on the gate's thread and waits for it.
   void apply(const std::function<void()>& change) {
-    std::promise<void> done;
-    asio::post(context_, [&] {
+    // Shared: the wait may end before the promise has been left.
+    const auto done = std::make_shared<std::promise<void>>();
+    asio::post(context_, [&change, done] {
       change();
-      done.set_value();
+      done->set_value();
     });
-    done.get_future().wait();
+    done->get_future().wait();
   }
 
   void close_all();
