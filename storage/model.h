@@ -100,6 +100,17 @@ struct RequestRecord {
   /// The version that the call produced (of the order, or of the settings).
   std::int64_t version = 0;
   internal::Outcome outcome;
+  /// Never swept: calls that move money.
+  bool kept_for_ever = false;
+};
+
+/// When the gateway of a payment is to be asked next, and since when it has been unresolved.
+struct PaymentSchedule {
+  std::string payment_id;
+  /// Absent: not by the server itself.
+  std::optional<Micros> next_check;
+  /// Absent: nothing is open and nobody has to look.
+  std::optional<Micros> unresolved_since;
 };
 
 }  // namespace orderd

@@ -158,7 +158,7 @@ std::int64_t only_number(Rows rows) {
 }  // namespace
 
 void write_shipments(Session& session, std::span<const StoredOrder* const> created,
-                     std::span<const ChangeSet::ShipmentsUpdate> updated) {
+                     std::span<const ChangeSet::BeforeAfter> updated) {
   Writer writer(session);
   for (const StoredOrder* order : created) writer.write(order->id, {}, Image(order->order));
   for (const auto& [before, after] : updated) {

@@ -14,7 +14,7 @@ namespace orderd::storage {
 /// Writes the shipments of new orders, and what differs in those of existing ones. The number of
 /// statements depends on neither the orders nor their lines, up to 1,000 rows per table.
 void write_shipments(Session& session, std::span<const StoredOrder* const> created,
-                     std::span<const ChangeSet::ShipmentsUpdate> updated);
+                     std::span<const ChangeSet::BeforeAfter> updated);
 
 /// The orders must have their items.
 void read_shipments(Session& session, const ById& orders);

@@ -68,6 +68,43 @@ struct NoteRow {
   pb::Note note;
 };
 
+struct TransactionKey {
+  Uuid order_id;
+  Uuid transaction_id;
+
+  auto operator<=>(const TransactionKey&) const = default;
+};
+
+struct TransactionRow {
+  Uuid order_id;
+  pb::PaymentTransaction transaction;
+};
+
+/// The place of a payment in the reconciler's queue. A row without both times is removed.
+struct ScheduleRow {
+  Uuid order_id;
+  std::string gateway_account;
+  PaymentSchedule schedule;
+};
+
+/// A payment whose gateway is to be asked, claimed by this server.
+struct DueCheck {
+  Uuid order_id;
+  std::string payment_id;
+  std::string gateway_account;
+  /// How often it has been claimed since the payment last changed, this time included.
+  int tries = 0;
+};
+
+/// A due check that led to nothing new. Ignored unless the claim that ends at `lease_until` is still
+/// the last word: a payment that changed meanwhile has been scheduled anew.
+struct Postponement {
+  Uuid order_id;
+  std::string payment_id;
+  Micros lease_until = 0;
+  Micros next_check = 0;
+};
+
 struct EventRow {
   Uuid order_id;
   std::int64_t version = 0;
@@ -98,11 +135,18 @@ struct ChangeSet {
   std::vector<const StoredOrder*> labels_updated;
   /// Of `updated`, those whose shipments are written: the order as it was and as it is. Only rows
   /// that differ are written.
-  struct ShipmentsUpdate {
+  struct BeforeAfter {
     const StoredOrder* before;
     const StoredOrder* after;
   };
-  std::vector<ShipmentsUpdate> shipments_updated;
+  std::vector<BeforeAfter> shipments_updated;
+  /// The same for payments, which are never removed. Their open transactions are written with them.
+  std::vector<BeforeAfter> payments_updated;
+  /// The ledger: transactions to insert, and existing ones to overwrite.
+  std::vector<TransactionRow> transactions_created;
+  std::vector<TransactionRow> transactions_updated;
+  /// One per payment at most.
+  std::vector<ScheduleRow> schedule;
   /// Notes to write, new or changed (by note_id); notes to delete.
   std::vector<NoteRow> notes_created;
   std::vector<NoteRow> notes_updated;
@@ -125,6 +169,19 @@ struct Positions {
 struct FeedRow {
   Uuid order_id;
   std::int64_t version = 0;
+};
+
+/// A payment that is not settled.
+struct UnresolvedRow {
+  struct Keyset {
+    Micros since = 0;
+    Uuid order_id;
+    std::string payment_id;
+  };
+  /// Its place in the list.
+  Keyset key;
+  /// Absent: the server will not ask by itself.
+  std::optional<Micros> next_check;
 };
 
 enum class SortKey { kCreateTime, kUpdateTime, kOrderTime, kTotal };
@@ -166,6 +223,10 @@ class Reads {
   /// particular order.
   virtual std::vector<OrderPtr> load_orders(std::span<const Uuid> ids) = 0;
   virtual std::map<NoteKey, pb::Note> load_notes(std::span<const NoteKey> keys) = 0;
+  virtual std::map<TransactionKey, pb::PaymentTransaction> load_transactions(
+      std::span<const TransactionKey> keys) = 0;
+  /// All transactions of the orders: by order, then oldest first.
+  virtual std::vector<TransactionRow> load_ledgers(std::span<const Uuid> order_ids) = 0;
   virtual std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) = 0;
   virtual std::map<Claim, ClaimHolder> find_claims(std::span<const Claim> claims) = 0;
   virtual Settings load_settings() = 0;
@@ -182,6 +243,16 @@ class ReadTransaction : public Reads {
   /// Oldest first, behind `after`, at most `limit`.
   virtual std::vector<pb::Note> list_notes(const Uuid& order_id, const std::optional<Uuid>& after,
                                            int limit) = 0;
+  /// Oldest first, behind `after`, at most `limit`; of one payment, or if `payment_id` is empty of
+  /// all.
+  virtual std::vector<pb::PaymentTransaction> list_transactions(const Uuid& order_id,
+                                                                std::string_view payment_id,
+                                                                const std::optional<Uuid>& after,
+                                                                int limit) = 0;
+  /// Oldest first, behind `after`, at most `limit`; of one account, or if that is empty of all.
+  virtual std::vector<UnresolvedRow> list_unresolved(
+      std::string_view gateway_account, const std::optional<UnresolvedRow::Keyset>& after,
+      int limit) = 0;
   /// How many orders are in a state. Walks that part of an index.
   virtual std::int64_t count_orders(std::string_view state_id) = 0;
   /// How many orders have a line in a delivery state, or a shipment of a method.
@@ -250,7 +321,15 @@ class Storage {
   /// it is not and never will be. Throws kUnavailable if that can't be told now; then call again.
   virtual bool settle_commit(const Uuid& batch_key, Clock::time_point deadline) = 0;
 
+  /// The reconciler's queue: claims payments of these accounts that are due, oldest first, for this
+  /// server alone until `lease_until`; then, if they have neither been scheduled anew nor postponed,
+  /// they are due again. Several servers never claim the same; none waits for another.
+  virtual std::vector<DueCheck> claim_due_checks(std::span<const std::string> accounts, Micros now,
+                                                 Micros lease_until, int limit) = 0;
+  virtual void postpone_checks(std::span<const Postponement> postponements) = 0;
+
   /// Deletes request and batch rows older than `before`, at most `limit`; returns how many.
+  /// Not those that are kept for ever.
   virtual int sweep(Micros before, int limit) = 0;
 
   /// A random secret that all servers of this database share and that outlives them.

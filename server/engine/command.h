@@ -23,6 +23,8 @@ struct Answer {
   internal::Outcome outcome;
   /// The note that the command added or changed, if it still exists.
   std::optional<pb::Note> note;
+  /// The transaction that the command made or changed, as it is now.
+  std::optional<pb::PaymentTransaction> transaction;
   bool changed = false;
   bool replayed = false;
   bool imported_before = false;
@@ -49,6 +51,15 @@ struct Command {
   std::vector<Claim> claims;
   /// The note that the rule wants to see.
   std::optional<Uuid> note_id;
+  /// The transaction that the rule wants to see.
+  std::optional<Uuid> transaction_id;
+  /// The rule wants to see all transactions of the order.
+  bool wants_ledger = false;
+  /// What the call did is kept for its retries for ever, not for two days.
+  bool keep_request = false;
+  /// Nothing is written; the answer says what would have been: `changed`, `outcome`, `transaction`.
+  /// The order is as it is.
+  bool validate_only = false;
 
   /// Rows loaded and written, about.
   int cost = 8;

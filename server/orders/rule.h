@@ -31,6 +31,10 @@ struct Target {
   const pb::Note* note = nullptr;
   /// Who holds the claims that the command named, in the order in which it named them.
   std::vector<std::optional<ClaimHolder>> holders;
+  /// The transaction that the command names; null if the order has no such transaction.
+  const pb::PaymentTransaction* transaction = nullptr;
+  /// All transactions of the order, oldest first, if the command asked for them.
+  std::vector<pb::PaymentTransaction> ledger;
 };
 
 /// What a rule wants done.
@@ -43,6 +47,13 @@ struct Change {
   bool labels_changed = false;
   /// Whether shipments, their tracking numbers or lines differ from before.
   bool shipments_changed = false;
+  /// Whether payments differ from before.
+  bool payments_changed = false;
+  /// New transactions, and transactions that exist and differ from before.
+  std::vector<pb::PaymentTransaction> transactions_created;
+  std::vector<pb::PaymentTransaction> transactions_updated;
+  /// For each payment that differs from before: when its gateway is to be asked next.
+  std::vector<PaymentSchedule> schedule;
   /// Notes to write. `note_id` decides whether each is new: an id that the target does not have.
   std::vector<pb::Note> notes_created;
   std::optional<pb::Note> note_updated;

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/engine/engine.h"
+#include "server/engine/reader.h"
+#include "server/payments/accounts.h"
+
+// How money moves: transaction one writes the attempt, then the gateway is called, then transaction
+// two writes what it said (docs/adr/0009-money-moves-once.md). Rules are in server/orders/.
+
+namespace orderd::payments {
+
+/// Drives attempts and readings between the engine and the gateways. Thread-safe; never blocks its
+/// caller.
+class Processor {
+ public:
+  struct Options {
+    /// How long a gateway has to answer.
+    std::chrono::milliseconds call_timeout{15'000};
+    /// An attempt belongs to its sender for `call_timeout` and this; then the reconciler takes it up.
+    std::chrono::milliseconds lease_margin{5'000};
+    /// How long before its deadline a caller is answered with what is known.
+    std::chrono::milliseconds answer_margin{200};
+  };
+  using Done = engine::Command::Done;
+
+  Processor(engine::Engine& engine, engine::Reader& reader, Accounts& accounts,
+            boost::asio::io_context& timers, const Options& options);
+  ~Processor();
+
+  const Accounts& accounts() const;
+  /// For how long a new attempt belongs to its sender.
+  std::chrono::microseconds lease() const;
+
+  /// Runs a command that writes an attempt on a payment (its rule is one of payments.h), then sends
+  /// the attempt, then settles it. `command.done` hears once: the refusal; or what a replay or
+  /// `validate_only` found; or the settled attempt; or, shortly before `deadline`, the attempt as it
+  /// is. An UNSYNCED payment is synced first.
+  void attempt(engine::Command command, std::string payment_id, Deadline deadline);
+
+  /// Reads the gateways of a payment (empty `payment_id`: of all that have one) and folds what they
+  /// say with `command` (which needs no rule). Reads again while the order's money moves.
+  void sync(engine::Command command, std::string payment_id, Deadline deadline);
+
+  /// For the reconciler: reads the gateway of one payment, folds, sends again what has to be.
+  /// `done(changed)`: whether anything became known; false also if the gateway could not be asked.
+  void reconcile(const Uuid& order_id, const std::string& payment_id,
+                 std::function<void(bool changed)> done);
+
+  /// Returns when no gateway call runs. Nothing new is sent any more; what waits is left to the
+  /// reconciler of the next start. The engine must still run.
+  void stop();
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace orderd::payments
