@@ -69,11 +69,15 @@ void Batch::lock_and_load(storage::LockMode mode) {
   std::vector<RequestKey> keys;
   std::vector<Claim> claims;
   std::vector<storage::NoteKey> notes;
+  std::vector<storage::TransactionKey> transactions;
   for (const Command* command : commands_) {
     if (!command->creates) ids.push_back(command->order_id);
     if (command->request) keys.push_back(*command->request);
     claims.insert(claims.end(), command->claims.begin(), command->claims.end());
     if (command->note_id) notes.push_back({command->order_id, *command->note_id});
+    if (command->transaction_id) {
+      transactions.push_back({command->order_id, *command->transaction_id});
+    }
   }
 
   // The locks come first: what is read after them can't change any more.
@@ -92,6 +96,9 @@ void Batch::lock_and_load(storage::LockMode mode) {
       }
       if (const auto note_id = Uuid::parse(record.outcome.note_id())) {
         notes.push_back({record.order_id, *note_id});
+      }
+      if (const auto transaction_id = Uuid::parse(record.outcome.transaction_id())) {
+        transactions.push_back({record.order_id, *transaction_id});
       }
       requests_.emplace(record.key, std::move(record));
     }
@@ -115,6 +122,27 @@ void Batch::lock_and_load(storage::LockMode mode) {
     for (auto& [key, note] : tx_.load_notes(sorted_unique(std::move(notes)))) {
       notes_[key] = {.stored = note, .current = note, .touched = false};
     }
+  }
+  load_transactions(std::move(transactions));
+}
+
+void Batch::load_transactions(std::vector<storage::TransactionKey> keys) {
+  const auto add = [this](const storage::TransactionKey& key, pb::PaymentTransaction transaction) {
+    transactions_[key] = {.stored = transaction, .current = transaction, .touched = false};
+  };
+  if (!keys.empty()) {
+    for (auto& [key, transaction] : tx_.load_transactions(sorted_unique(std::move(keys)))) {
+      add(key, std::move(transaction));
+    }
+  }
+  std::vector<Uuid> orders;
+  for (const Command* command : commands_) {
+    if (command->wants_ledger) orders.push_back(command->order_id);
+  }
+  if (orders.empty()) return;
+  for (auto& [order_id, transaction] : tx_.load_ledgers(sorted_unique(std::move(orders)))) {
+    const Uuid id = Uuid::parse(transaction.transaction_id()).value();
+    add({order_id, id}, std::move(transaction));
   }
 }
 
@@ -159,14 +187,25 @@ Batch::Result Batch::run(const Command& command) {
     const auto it = notes_.find({command.order_id, *command.note_id});
     if (it != notes_.end() && it->second.current) target.note = &*it->second.current;
   }
+  if (command.transaction_id) {
+    const auto it = transactions_.find({command.order_id, *command.transaction_id});
+    if (it != transactions_.end() && it->second.current) target.transaction = &*it->second.current;
+  }
+  if (command.wants_ledger) target.ledger = ledger_of(command.order_id);
   for (const Claim& claim : command.claims) target.holders.push_back(claims_[claim].current);
 
   judged_ = true;
   auto change = command.rule(target, {now_, &command.actor, &settings_});
   if (!change.ok()) return {false, change.status()};
-  if (change->after) return {false, apply(command, std::move(*change))};
+  if (change->after && !command.validate_only) return {false, apply(command, std::move(*change))};
 
   Answer answer;
+  answer.changed = change->after.has_value();
+  if (!change->transactions_created.empty()) {
+    answer.transaction = std::move(change->transactions_created.front());
+  } else {
+    answer.transaction = transaction_of(command.order_id, change->outcome.transaction_id());
+  }
   answer.imported_before = change->imported_before.has_value();
   answer.order_id = change->imported_before.value_or(command.order_id);
   answer.order = before;
@@ -197,6 +236,7 @@ std::optional<absl::StatusOr<Answer>> Batch::replay(const Command& command) {
   answer.etag = std::to_string(record.version);
   answer.outcome = record.outcome;
   answer.note = note_of(record.order_id, record.outcome.note_id());
+  answer.transaction = transaction_of(record.order_id, record.outcome.transaction_id());
   answer.changed = true;
   answer.replayed = true;
   return answer;
@@ -216,17 +256,19 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   move_claims(after->id, before == nullptr ? nullptr : &before->order, after->order,
               change.import_digest);
   write_notes(after->id, change);
+  write_transactions(*after, change);
   write_events(command, *after, change);
   feed_.push_back({after->id, after->version});
   if (command.request) {
-    RequestRecord record{*command.request, command.body_hash, after->id, after->version,
-                         change.outcome};
+    RequestRecord record{*command.request, command.body_hash, after->id,
+                         after->version,   change.outcome,    command.keep_request};
     changes_.requests.push_back(record);
     requests_.emplace(record.key, std::move(record));
   }
   draft.customer_changed |= change.customer_changed;
   draft.labels_changed |= change.labels_changed;
   draft.shipments_changed |= change.shipments_changed;
+  draft.payments_changed |= change.payments_changed;
   draft.changed = after;
 
   Answer answer;
@@ -234,9 +276,38 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   answer.order_id = after->id;
   answer.etag = after->order.etag();
   answer.note = note_of(after->id, change.outcome.note_id());
+  answer.transaction = transaction_of(after->id, change.outcome.transaction_id());
   answer.outcome = std::move(change.outcome);
   answer.changed = true;
   return answer;
+}
+
+void Batch::write_transactions(const StoredOrder& order, rules::Change& change) {
+  const auto draft = [&](const pb::PaymentTransaction& transaction) -> auto& {
+    return transactions_[{order.id, Uuid::parse(transaction.transaction_id()).value()}];
+  };
+  for (pb::PaymentTransaction& transaction : change.transactions_created) {
+    auto& created = draft(transaction);
+    created.touched = true;
+    created.current = std::move(transaction);
+  }
+  for (pb::PaymentTransaction& transaction : change.transactions_updated) {
+    auto& updated = draft(transaction);
+    // One that the batch neither loaded nor made is in the database all the same.
+    if (!updated.touched && !updated.stored) updated.stored = transaction;
+    updated.touched = true;
+    updated.current = std::move(transaction);
+  }
+  for (PaymentSchedule& schedule : change.schedule) {
+    const auto& payments = order.order.payments();
+    const auto payment =
+        std::find_if(payments.begin(), payments.end(), [&](const pb::Payment& candidate) {
+          return candidate.payment_id() == schedule.payment_id;
+        });
+    if (payment == payments.end()) continue;
+    const std::pair key(order.id, schedule.payment_id);
+    schedule_[key] = {order.id, payment->gateway_account(), std::move(schedule)};
+  }
 }
 
 void Batch::write_notes(const Uuid& order_id, rules::Change& change) {
@@ -289,6 +360,24 @@ std::optional<pb::Note> Batch::note_of(const Uuid& order_id, const std::string& 
   return it == notes_.end() ? std::nullopt : it->second.current;
 }
 
+std::optional<pb::PaymentTransaction> Batch::transaction_of(
+    const Uuid& order_id, const std::string& transaction_id) const {
+  const auto id = Uuid::parse(transaction_id);
+  if (!id) return std::nullopt;
+  const auto it = transactions_.find({order_id, *id});
+  return it == transactions_.end() ? std::nullopt : it->second.current;
+}
+
+std::vector<pb::PaymentTransaction> Batch::ledger_of(const Uuid& order_id) const {
+  // Ids sort by time of creation.
+  std::vector<pb::PaymentTransaction> ledger;
+  for (auto it = transactions_.lower_bound({order_id, Uuid{}});
+       it != transactions_.end() && it->first.order_id == order_id; ++it) {
+    if (it->second.current) ledger.push_back(*it->second.current);
+  }
+  return ledger;
+}
+
 void Batch::collect_changes() {
   changes_.states_updated = false;
   for (const auto& [id, draft] : orders_) {
@@ -302,14 +391,19 @@ void Batch::collect_changes() {
     if (draft.shipments_changed) {
       changes_.shipments_updated.push_back({draft.loaded.get(), draft.changed.get()});
     }
+    if (draft.payments_changed) {
+      changes_.payments_updated.push_back({draft.loaded.get(), draft.changed.get()});
+    }
   }
   const auto by_id = [](const StoredOrder* a, const StoredOrder* b) { return a->id < b->id; };
   for (auto* orders : {&changes_.created, &changes_.updated, &changes_.customer_updated,
                        &changes_.labels_updated}) {
     std::sort(orders->begin(), orders->end(), by_id);
   }
-  std::sort(changes_.shipments_updated.begin(), changes_.shipments_updated.end(),
-            [&](const auto& a, const auto& b) { return by_id(a.after, b.after); });
+  for (auto* updates : {&changes_.shipments_updated, &changes_.payments_updated}) {
+    std::sort(updates->begin(), updates->end(),
+              [&](const auto& a, const auto& b) { return by_id(a.after, b.after); });
+  }
 
   for (auto& [key, draft] : notes_) {
     if (!draft.touched) continue;
@@ -320,6 +414,12 @@ void Batch::collect_changes() {
       changes_.notes_deleted.push_back(key);
     }
   }
+  for (auto& [key, draft] : transactions_) {
+    if (!draft.touched) continue;
+    auto& rows = draft.stored ? changes_.transactions_updated : changes_.transactions_created;
+    rows.push_back({key.order_id, *draft.current});
+  }
+  for (auto& [key, row] : schedule_) changes_.schedule.push_back(std::move(row));
   for (auto& [claim, draft] : claims_) {
     if (!draft.touched) continue;
     const bool moved = draft.stored.has_value() != draft.current.has_value() ||

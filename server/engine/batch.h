@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -61,6 +62,7 @@ class Batch {
     bool customer_changed = false;
     bool labels_changed = false;
     bool shipments_changed = false;
+    bool payments_changed = false;
 
     OrderPtr current() const { return changed ? OrderPtr(changed) : loaded; }
   };
@@ -75,10 +77,15 @@ class Batch {
   std::optional<absl::StatusOr<Answer>> replay(const Command& command);
   Answer apply(const Command& command, rules::Change change);
   void write_notes(const Uuid& order_id, rules::Change& change);
+  void write_transactions(const StoredOrder& order, rules::Change& change);
   void write_events(const Command& command, const StoredOrder& order, rules::Change& change);
   void move_claims(const Uuid& order_id, const pb::Order* before, const pb::Order& after,
                    const std::string& import_digest);
   std::optional<pb::Note> note_of(const Uuid& order_id, const std::string& note_id) const;
+  std::optional<pb::PaymentTransaction> transaction_of(const Uuid& order_id,
+                                                       const std::string& transaction_id) const;
+  std::vector<pb::PaymentTransaction> ledger_of(const Uuid& order_id) const;
+  void load_transactions(std::vector<storage::TransactionKey> keys);
   void collect_changes();
   bool save_and_commit();
 
@@ -91,6 +98,9 @@ class Batch {
   std::unordered_map<Uuid, OrderDraft> orders_;
   std::set<Uuid> contended_;
   std::map<storage::NoteKey, Draft<pb::Note>> notes_;
+  /// Those that a command named, and the whole ledger of orders of which one wanted that.
+  std::map<storage::TransactionKey, Draft<pb::PaymentTransaction>> transactions_;
+  std::map<std::pair<Uuid, std::string>, storage::ScheduleRow> schedule_;
   std::map<Claim, Draft<ClaimHolder>> claims_;
   std::map<RequestKey, RequestRecord> requests_;
   storage::ChangeSet changes_;
