@@ -60,10 +60,13 @@ absl::Status item_ambiguous(std::string_view item_id, std::size_t line_count);
 absl::Status line_selected_twice(std::string_view line_id);
 absl::Status client_ref_is_shipment(std::string_view client_ref);
 absl::Status time_in_future();
+absl::Status currency_mismatch(std::string_view expected, std::string_view given);
 
 // NOT_FOUND
 absl::Status order_not_found(std::string_view order_id);
 absl::Status note_not_found(std::string_view order_id, std::string_view note_id);
+absl::Status payment_not_found(std::string_view order_id, std::string_view payment_id);
+absl::Status transaction_not_found(std::string_view order_id, std::string_view transaction_id);
 absl::Status state_not_found(std::string_view state_id, StateKind kind = StateKind::kOrder);
 absl::Status shipment_method_not_found(std::string_view method_id);
 
@@ -78,6 +81,12 @@ absl::Status shipment_method_exists(std::string_view method_id);
 
 // ABORTED
 absl::Status etag_mismatch(std::string_view current_etag);
+/// With RetryInfo.
+absl::Status payment_busy(std::string_view payment_id);
+
+// ABORTED, between the rules of payments and who runs them; no caller sees one.
+absl::Status payment_unsynced(std::string_view payment_id);
+absl::Status stale_reading(std::string_view payment_id);
 
 // FAILED_PRECONDITION, orders
 absl::Status state_not_enterable(std::string_view from, std::string_view to);
@@ -104,6 +113,35 @@ absl::Status delivery_state_not_enterable(std::string_view line_id, std::string_
 absl::Status delivery_state_final(std::string_view line_id, std::string_view delivery_state_id);
 absl::Status too_many_lines(int limit);
 
+// FAILED_PRECONDITION, payments. `status`: the name of the payment's status.
+absl::Status order_canceled();
+absl::Status too_many_payments(int limit);
+absl::Status gateway_not_configured(std::string_view account);
+absl::Status gateway_payment_not_found(std::string_view payment_id);
+absl::Status gateway_payment_unusable(std::string_view payment_id);
+absl::Status payment_discrepancy(std::string_view payment_id);
+absl::Status capture_not_allowed(std::string_view state_id);
+absl::Status payment_not_capturable(std::string_view payment_id, std::string_view status,
+                                    std::int64_t max_minor);
+absl::Status authorization_expired(std::string_view payment_id);
+absl::Status capture_too_large(std::string_view payment_id, std::int64_t requested_minor,
+                               std::int64_t max_minor);
+absl::Status final_capture_required(std::string_view payment_id, std::int64_t released_minor);
+absl::Status partial_capture_not_supported(std::string_view payment_id, std::int64_t max_minor);
+absl::Status amount_not_representable(std::string_view account, std::string_view currency_code,
+                                      std::int64_t amount_minor);
+absl::Status payment_not_voidable(std::string_view payment_id, std::string_view status);
+absl::Status void_after_capture_not_supported(std::string_view payment_id);
+absl::Status payment_not_refundable(std::string_view payment_id, std::string_view status,
+                                    std::int64_t max_minor);
+absl::Status refund_too_large(std::string_view payment_id, std::int64_t requested_minor,
+                              std::int64_t max_minor);
+absl::Status partial_refund_not_supported(std::string_view payment_id, std::int64_t max_minor);
+absl::Status refund_before_final_capture_not_supported(std::string_view payment_id);
+absl::Status confirm_external_not_allowed(std::string_view account);
+absl::Status transaction_final(std::string_view transaction_id);
+absl::Status gateway_can_tell(std::string_view transaction_id);
+
 // FAILED_PRECONDITION, settings
 absl::Status state_in_use(std::string_view state_id, std::int64_t order_count,
                           StateKind kind = StateKind::kOrder);
@@ -120,10 +158,19 @@ absl::Status too_many_states(int limit, StateKind kind = StateKind::kOrder);
 absl::Status shipment_method_in_use(std::string_view method_id, std::int64_t order_count);
 absl::Status too_many_shipment_methods(int limit);
 
+// The sandbox's own service
+absl::Status gateway_account_not_found(std::string_view account);
+absl::Status not_a_sandbox(std::string_view account);
+absl::Status sandbox_payment_not_found(std::string_view reference);
+absl::Status sandbox_reference_in_use(std::string_view reference);
+/// `gateway_reason`: an UPPER_SNAKE word of the sandbox's.
+absl::Status sandbox_refused(std::string_view reference, std::string_view gateway_reason);
+
 // RESOURCE_EXHAUSTED, UNAVAILABLE, with RetryInfo
 absl::Status overloaded(std::chrono::milliseconds retry_delay);
 absl::Status database_unavailable(std::chrono::milliseconds retry_delay);
 absl::Status shutting_down();
+absl::Status gateway_unavailable(std::string_view account, std::chrono::milliseconds retry_delay);
 
 // DEADLINE_EXCEEDED, CANCELLED, INTERNAL
 absl::Status deadline_exceeded();
