@@ -129,7 +129,8 @@ class Lister {
            time(filter.has_order_time(), filter.order_time()) ||
            time(filter.has_create_time(), filter.create_time()) ||
            time(filter.has_update_time(), filter.update_time()) ||
-           filter.payment_statuses_size() > 0 || filter.has_label() ||
+           filter.payment_statuses_size() > 0 || filter.needs_attention() ||
+           filter.has_authorization_expires_before() || filter.has_label() ||
            (!filter.tracking_number().empty() && lead_ != Lead::kTrackingNumber) ||
            !filter.shipment_method_id().empty() || filter.delivery_state_ids_size() > 0;
   }
@@ -275,18 +276,8 @@ class Lister {
     time(filter.has_order_time(), filter.order_time(), "order_time");
     time(filter.has_create_time(), filter.create_time(), "create_time");
     time(filter.has_update_time(), filter.update_time(), "update_time");
-    // Counted, not EXISTS: that could become a join led by the other table.
-    if (filter.payment_statuses_size() > 0) {
-      sql << "(SELECT COUNT(*) FROM order_payments AS p";
-      use_primary(sql) << " WHERE p.order_id = orders.id AND p.status IN (";
-      bool first = true;
-      for (const int status : filter.payment_statuses()) {
-        if (!first) sql << ",";
-        first = false;
-        sql << status;
-      }
-      sql << ")) > 0 AND ";
-    }
+    append_payment_residual(sql);
+    // Counted; see append_payment_residual.
     if (filter.has_label()) {
       sql << "(SELECT COUNT(*) FROM order_labels AS l";
       use_primary(sql) << " WHERE l.order_id = orders.id AND l.label_key = "
@@ -295,6 +286,31 @@ class Lister {
       sql << ") > 0 AND ";
     }
     append_shipment_residual(sql);
+  }
+
+  /// Counted, not EXISTS: that could become a join led by the other table.
+  void append_payment_residual(Sql& sql) {
+    const pb::OrderFilter& filter = query_.filter;
+    const auto payments = [&]() -> Sql& {
+      sql << "(SELECT COUNT(*) FROM order_payments AS p";
+      return use_primary(sql) << " WHERE p.order_id = orders.id AND ";
+    };
+    if (filter.payment_statuses_size() > 0) {
+      payments() << "p.status IN (";
+      bool first = true;
+      for (const int status : filter.payment_statuses()) {
+        if (!first) sql << ",";
+        first = false;
+        sql << status;
+      }
+      sql << ")) > 0 AND ";
+    }
+    if (filter.needs_attention()) payments() << "p.attention = 1) > 0 AND ";
+    if (filter.has_authorization_expires_before()) {
+      payments() << "p.capturable_minor > 0 AND p.expire_time <> " << kNoTime
+                 << " AND p.expire_time < " << to_micros(filter.authorization_expires_before())
+                 << ") > 0 AND ";
+    }
   }
 
   /// Each is one entry of an index, however many lines an order has; LIMIT keeps it from becoming a

@@ -4,6 +4,7 @@
 
 #include "storage/child_rows.h"
 #include "storage/multi_insert.h"
+#include "storage/payment_rows.h"
 #include "storage/shipment_rows.h"
 
 namespace orderd::storage {
@@ -25,18 +26,9 @@ constexpr std::int64_t kUnitPrice = 1 << 0;
 constexpr std::int64_t kTax = 1 << 1;
 constexpr std::int64_t kDiscount = 1 << 2;
 constexpr std::int64_t kLineTotal = 1 << 3;
-// Bits of `order_payments.present`.
-constexpr std::int64_t kAuthorized = 1 << 0;
-constexpr std::int64_t kCaptured = 1 << 1;
-constexpr std::int64_t kRefunded = 1 << 2;
-constexpr std::int64_t kVoided = 1 << 3;
-constexpr std::int64_t kCapturable = 1 << 4;
-constexpr std::int64_t kRefundable = 1 << 5;
 // `order_addresses.kind`.
 constexpr std::int64_t kBilling = 1;
 constexpr std::int64_t kShippingAddress = 2;
-
-std::int64_t bit(bool set, std::int64_t value) { return set ? value : 0; }
 
 std::int64_t present_bits(const pb::Order& order) {
   const pb::Totals& totals = order.totals();
@@ -46,15 +38,8 @@ std::int64_t present_bits(const pb::Order& order) {
          bit(order.has_cancellation(), kCancellation);
 }
 
-Micros time_or_none(bool has, const Timestamp& time) { return has ? to_micros(time) : kNoTime; }
-
 void set_time(Micros micros, Timestamp* (pb::Order::*field)(), pb::Order& order) {
   if (micros != kNoTime) *(order.*field)() = to_timestamp(micros);
-}
-
-void set_money(std::int64_t minor, const pb::Order& order, pb::Money* money) {
-  money->set_currency_code(order.currency_code());
-  money->set_amount_minor(minor);
 }
 
 std::vector<Uuid> ids_of(OrderSpan orders) {
@@ -157,30 +142,6 @@ void insert_labels(Session& session, OrderSpan orders) {
   insert.flush();
 }
 
-void insert_payments(Session& session, OrderSpan orders) {
-  MultiInsert insert(session,
-                     "INSERT INTO order_payments (order_id, n, present, payment_id,"
-                     " gateway_account, gateway_reference, status, description, authorized_minor,"
-                     " captured_minor, refunded_minor, voided_minor, capturable_minor,"
-                     " refundable_minor) VALUES");
-  for (const StoredOrder* stored : orders) {
-    int n = 0;
-    for (const pb::Payment& payment : stored->order.payments()) {
-      const std::int64_t present =
-          bit(payment.has_authorized(), kAuthorized) | bit(payment.has_captured(), kCaptured) |
-          bit(payment.has_refunded(), kRefunded) | bit(payment.has_voided(), kVoided) |
-          bit(payment.has_capturable(), kCapturable) | bit(payment.has_refundable(), kRefundable);
-      insert.row(stored->id, n++, present, Text{payment.payment_id()},
-                 Text{payment.gateway_account()}, Text{payment.gateway_reference()},
-                 static_cast<int>(payment.status()), Text{payment.description()},
-                 payment.authorized().amount_minor(), payment.captured().amount_minor(),
-                 payment.refunded().amount_minor(), payment.voided().amount_minor(),
-                 payment.capturable().amount_minor(), payment.refundable().amount_minor());
-    }
-  }
-  insert.flush();
-}
-
 /// Deletes all rows of these orders in a child table.
 void delete_children(Session& session, Fixed table, OrderSpan orders) {
   const std::vector<Uuid> ids = ids_of(orders);
@@ -204,7 +165,7 @@ void read_items(Session& session, const ById& orders) {
               item.set_quantity(row.number(5));
               const auto money = [&](std::int64_t flag, std::size_t column, auto field) {
                 if ((present & flag) != 0) {
-                  set_money(row.number(column), order, (item.*field)());
+                  set_money(row.number(column), order.currency_code(), (item.*field)());
                 }
               };
               money(kUnitPrice, 6, &pb::Item::mutable_unit_price);
@@ -221,7 +182,7 @@ void read_adjustments(Session& session, const ById& orders) {
               pb::Adjustment& adjustment = *order.mutable_totals()->add_adjustments();
               adjustment.set_label(std::move(row.text(2)));
               if (row.number(1) != 0) {
-                set_money(row.number(3), order, adjustment.mutable_amount());
+                set_money(row.number(3), order.currency_code(), adjustment.mutable_amount());
               }
             });
 }
@@ -252,33 +213,6 @@ void read_labels(Session& session, const ById& orders) {
             });
 }
 
-void read_payments(Session& session, const ById& orders) {
-  read_rows(session, orders,
-            "SELECT order_id, present, payment_id, gateway_account, gateway_reference, status,"
-            " description, authorized_minor, captured_minor, refunded_minor, voided_minor,"
-            " capturable_minor, refundable_minor FROM order_payments",
-            "order_id, n", 13, [](Rows& row, pb::Order& order) {
-              pb::Payment& payment = *order.add_payments();
-              const std::int64_t present = row.number(1);
-              payment.set_payment_id(std::move(row.text(2)));
-              payment.set_gateway_account(std::move(row.text(3)));
-              payment.set_gateway_reference(std::move(row.text(4)));
-              payment.set_status(static_cast<pb::PaymentStatus>(row.number(5)));
-              payment.set_description(std::move(row.text(6)));
-              const auto money = [&](std::int64_t flag, std::size_t column, auto field) {
-                if ((present & flag) != 0) {
-                  set_money(row.number(column), order, (payment.*field)());
-                }
-              };
-              money(kAuthorized, 7, &pb::Payment::mutable_authorized);
-              money(kCaptured, 8, &pb::Payment::mutable_captured);
-              money(kRefunded, 9, &pb::Payment::mutable_refunded);
-              money(kVoided, 10, &pb::Payment::mutable_voided);
-              money(kCapturable, 11, &pb::Payment::mutable_capturable);
-              money(kRefundable, 12, &pb::Payment::mutable_refundable);
-            });
-}
-
 /// What changes most often, alone: half as much for the database to read.
 void update_numbers(Session& session, OrderSpan orders) {
   MultiInsert update(
@@ -299,6 +233,8 @@ void update_numbers(Session& session, OrderSpan orders) {
 
 Micros to_micros(const Timestamp& time) { return time.seconds() * 1'000'000 + time.nanos() / 1000; }
 
+Micros time_or_none(bool has, const Timestamp& time) { return has ? to_micros(time) : kNoTime; }
+
 Timestamp to_timestamp(Micros micros) {
   // Rounds down also before 1970.
   std::int64_t seconds = micros / 1'000'000;
@@ -311,6 +247,11 @@ Timestamp to_timestamp(Micros micros) {
   time.set_seconds(seconds);
   time.set_nanos(static_cast<std::int32_t>(rest * 1000));
   return time;
+}
+
+void set_money(std::int64_t minor, const std::string& currency_code, pb::Money* money) {
+  money->set_currency_code(currency_code);
+  money->set_amount_minor(minor);
 }
 
 std::string email_key(std::string_view email) {
@@ -327,7 +268,6 @@ void insert_orders(Session& session, OrderSpan orders) {
   insert_adjustments(session, orders);
   insert_addresses(session, orders);
   insert_labels(session, orders);
-  insert_payments(session, orders);
 }
 
 // The rows exist and are locked, and `orders` has no other unique key: an upsert can only
@@ -376,6 +316,15 @@ void update_customers(Session& session, OrderSpan orders) {
   insert_addresses(session, orders);
 }
 
+void update_currencies(Session& session, OrderSpan orders) {
+  MultiInsert update(session, "INSERT INTO orders (id, currency) VALUES",
+                     [](Sql& sql) { sql.overwrite("id", {"currency"}); });
+  for (const StoredOrder* stored : orders) {
+    update.row(stored->id, Text{stored->order.currency_code()});
+  }
+  update.flush();
+}
+
 void update_labels(Session& session, OrderSpan orders) {
   if (orders.empty()) return;
   delete_children(session, "order_labels", orders);
@@ -413,7 +362,8 @@ std::shared_ptr<StoredOrder> read_head(Rows& row) {
   if ((present & kTotals) != 0) {
     pb::Totals& totals = *order.mutable_totals();
     const auto money = [&](std::int64_t flag, std::size_t column, auto field) {
-      if ((present & flag) != 0) set_money(row.number(column), order, (totals.*field)());
+      if ((present & flag) != 0)
+        set_money(row.number(column), order.currency_code(), (totals.*field)());
     };
     money(kItemsTotal, 12, &pb::Totals::mutable_items);
     money(kShipping, 13, &pb::Totals::mutable_shipping);

@@ -85,7 +85,7 @@ std::vector<RequestRecord> read_requests(Session& session, std::span<const Reque
   std::vector<RequestRecord> result;
   in_chunks(keys, [&](std::span<const RequestKey> chunk) {
     Sql sql = session.sql();
-    sql << "SELECT request_key, body_hash, order_id, version, outcome FROM requests";
+    sql << "SELECT request_key, body_hash, order_id, version, outcome, create_time FROM requests";
     use_primary(sql) << " WHERE request_key IN (";
     bool first = true;
     for (const RequestKey& key : chunk) {
@@ -94,7 +94,7 @@ std::vector<RequestRecord> read_requests(Session& session, std::span<const Reque
       sql << Blob{key.raw()};
     }
     sql << ")";
-    Rows rows = session.query(sql, 5);
+    Rows rows = session.query(sql, 6);
     while (rows.next()) {
       RequestRecord record;
       if (rows.text(0).size() != record.key.bytes.size() ||
@@ -105,6 +105,7 @@ std::vector<RequestRecord> read_requests(Session& session, std::span<const Reque
       record.body_hash = std::move(rows.text(1));
       record.order_id = rows.id(2);
       record.version = rows.number(3);
+      record.kept_for_ever = rows.number(5) == kKeptForEver;
       result.push_back(std::move(record));
     }
   });

@@ -20,6 +20,10 @@ std::vector<Uuid> read_ids_in_state(Session& session, std::string_view state_id,
 /// A condition on `order_notes`. Not a list of pairs: SQLite would read the whole table for it.
 Sql& append_note_keys(Sql& sql, std::span<const NoteKey> keys);
 
+/// In `requests.create_time`, of records that are kept for ever: behind all times, so that a sweep
+/// of what is older than some time never meets it, whichever server runs it.
+inline constexpr Micros kKeptForEver = INT64_MAX;
+
 /// The table of a kind of claim.
 Fixed claim_table(ClaimKind kind);
 

@@ -10,6 +10,8 @@
 
 #include "storage/migrate.h"
 #include "storage/multi_insert.h"
+#include "storage/payment_rows.h"
+#include "storage/payment_schedule.h"
 #include "storage/reads.h"
 #include "storage/session_pool.h"
 #include "storage/settings_rows.h"
@@ -20,6 +22,9 @@ namespace orderd::storage {
 namespace {
 
 using Kind = Error::Kind;
+
+/// How long work that nobody waits for waits for a session.
+constexpr auto kBackgroundPatience = std::chrono::seconds(10);
 
 class ReadTransactionImpl : public ReadTransaction {
  public:
@@ -36,6 +41,13 @@ class ReadTransactionImpl : public ReadTransaction {
   std::map<NoteKey, pb::Note> load_notes(std::span<const NoteKey> keys) override {
     return read_notes(*lease_, keys);
   }
+  std::map<TransactionKey, pb::PaymentTransaction> load_transactions(
+      std::span<const TransactionKey> keys) override {
+    return read_transactions(*lease_, keys);
+  }
+  std::vector<TransactionRow> load_ledgers(std::span<const Uuid> order_ids) override {
+    return read_ledgers(*lease_, order_ids);
+  }
   std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
     return read_requests(*lease_, keys);
   }
@@ -49,6 +61,17 @@ class ReadTransactionImpl : public ReadTransaction {
   std::vector<pb::Note> list_notes(const Uuid& order_id, const std::optional<Uuid>& after,
                                    int limit) override {
     return read_note_page(*lease_, order_id, after, limit);
+  }
+  std::vector<pb::PaymentTransaction> list_transactions(const Uuid& order_id,
+                                                        std::string_view payment_id,
+                                                        const std::optional<Uuid>& after,
+                                                        int limit) override {
+    return read_transaction_page(*lease_, order_id, payment_id, after, limit);
+  }
+  std::vector<UnresolvedRow> list_unresolved(std::string_view gateway_account,
+                                             const std::optional<UnresolvedRow::Keyset>& after,
+                                             int limit) override {
+    return read_unresolved_page(*lease_, gateway_account, after, limit);
   }
   std::int64_t count_orders(std::string_view state_id) override {
     return read_count(*lease_, state_id);
@@ -138,14 +161,32 @@ class StorageImpl : public Storage {
     }
   }
 
+  std::vector<DueCheck> claim_due_checks(std::span<const std::string> accounts, Micros now,
+                                         Micros lease_until, int limit) override {
+    if (accounts.empty()) return {};
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
+    lease->begin(Role::kWrite);
+    std::vector<DueCheck> claimed = claim_due(*lease, accounts, now, lease_until, limit);
+    lease->commit();
+    return claimed;
+  }
+
+  void postpone_checks(std::span<const Postponement> postponements) override {
+    if (postponements.empty()) return;
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
+    lease->begin(Role::kWrite);
+    postpone(*lease, postponements);
+    lease->commit();
+  }
+
   int sweep(Micros before, int limit) override {
-    Lease lease = pool_.lease(Role::kWrite, Clock::now() + std::chrono::seconds(10));
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
     return sweep_table(*lease, "requests", "request_key", before, limit) +
            sweep_table(*lease, "batches", "batch_key", before, limit);
   }
 
   std::string secret() override {
-    Lease lease = pool_.lease(Role::kRead, Clock::now() + std::chrono::seconds(10));
+    Lease lease = pool_.lease(Role::kRead, Clock::now() + kBackgroundPatience);
     Rows rows =
         lease->query(lease->sql() << "SELECT value FROM meta WHERE name = " << Blob{"secret"}, 1);
     if (!rows.next()) throw Error(Kind::kSchema, "the database has no secret");

@@ -96,8 +96,8 @@ struct DueCheck {
   int tries = 0;
 };
 
-/// A due check that led to nothing new. Ignored unless the claim that ends at `lease_until` is still
-/// the last word: a payment that changed meanwhile has been scheduled anew.
+/// A due check that led to nothing new. Ignored unless the claim that ends at `lease_until` is
+/// still the last word: a payment that changed meanwhile has been scheduled anew.
 struct Postponement {
   Uuid order_id;
   std::string payment_id;
@@ -322,8 +322,8 @@ class Storage {
   virtual bool settle_commit(const Uuid& batch_key, Clock::time_point deadline) = 0;
 
   /// The reconciler's queue: claims payments of these accounts that are due, oldest first, for this
-  /// server alone until `lease_until`; then, if they have neither been scheduled anew nor postponed,
-  /// they are due again. Several servers never claim the same; none waits for another.
+  /// server alone until `lease_until`; then, if they have neither been scheduled anew nor
+  /// postponed, they are due again. Several servers never claim the same; none waits for another.
   virtual std::vector<DueCheck> claim_due_checks(std::span<const std::string> accounts, Micros now,
                                                  Micros lease_until, int limit) = 0;
   virtual void postpone_checks(std::span<const Postponement> postponements) = 0;

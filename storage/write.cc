@@ -4,6 +4,8 @@
 
 #include "storage/multi_insert.h"
 #include "storage/order_rows.h"
+#include "storage/payment_rows.h"
+#include "storage/payment_schedule.h"
 #include "storage/reads.h"
 #include "storage/settings_rows.h"
 #include "storage/shipment_rows.h"
@@ -107,6 +109,16 @@ void insert_events(Session& session, std::span<const EventRow> events) {
   insert.flush();
 }
 
+/// Those of which the currency is new.
+std::vector<const StoredOrder*> with_new_currency(
+    std::span<const ChangeSet::BeforeAfter> payments_updated) {
+  std::vector<const StoredOrder*> orders;
+  for (const auto& [before, after] : payments_updated) {
+    if (before->order.currency_code() != after->order.currency_code()) orders.push_back(after);
+  }
+  return orders;
+}
+
 void insert_requests(Session& session, Micros now, std::span<const RequestRecord> requests) {
   MultiInsert insert(session,
                      "INSERT INTO requests (request_key, body_hash, order_id, version, outcome,"
@@ -114,7 +126,7 @@ void insert_requests(Session& session, Micros now, std::span<const RequestRecord
   for (const RequestRecord& record : requests) {
     const std::string outcome = record.outcome.SerializeAsString();
     insert.row(Blob{record.key.raw()}, Blob{record.body_hash}, record.order_id, record.version,
-               Blob{outcome}, now);
+               Blob{outcome}, record.kept_for_ever ? kKeptForEver : now);
   }
   insert.flush();
 }
@@ -133,6 +145,13 @@ class WriteTransactionImpl : public WriteTransaction {
   }
   std::map<NoteKey, pb::Note> load_notes(std::span<const NoteKey> keys) override {
     return read_notes(*lease_, keys);
+  }
+  std::map<TransactionKey, pb::PaymentTransaction> load_transactions(
+      std::span<const TransactionKey> keys) override {
+    return read_transactions(*lease_, keys);
+  }
+  std::vector<TransactionRow> load_ledgers(std::span<const Uuid> order_ids) override {
+    return read_ledgers(*lease_, order_ids);
   }
   std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
     return read_requests(*lease_, keys);
@@ -166,6 +185,10 @@ class WriteTransactionImpl : public WriteTransaction {
     update_customers(session, changes.customer_updated);
     update_labels(session, changes.labels_updated);
     write_shipments(session, changes.created, changes.shipments_updated);
+    update_currencies(session, with_new_currency(changes.payments_updated));
+    write_payments(session, changes.created, changes.payments_updated);
+    write_transactions(session, changes.transactions_created, changes.transactions_updated);
+    write_schedule(session, changes.schedule);
     delete_notes(session, changes.notes_deleted);
     write_notes(session, changes.notes_created, false);
     write_notes(session, changes.notes_updated, true);
