@@ -10,12 +10,12 @@
 #include "server/orders/rule.h"
 #include "server/payments/gateway.h"
 
-// The rules of payments: what may be tried, what an attempt reserves, and what its end means. What a
-// reading of the gateway means is in readings.h.
+// The rules of payments: what may be tried, what an attempt reserves, and what its end means. What
+// a reading of the gateway means is in readings.h.
 //
 // The invariant: captured + voided + open captures and voids <= authorized, and refunded + open
-// refunds <= captured. It binds what is asked for; what a gateway reports is always recorded. Nothing
-// is ever clamped.
+// refunds <= captured. It binds what is asked for; what a gateway reports is always recorded.
+// Nothing is ever clamped.
 
 namespace orderd::rules {
 
@@ -79,9 +79,9 @@ Result refund_payment(const pb::RefundPaymentRequest& request, const AttemptCont
                       const Target& target, const Context& context);
 
 /// What the gateway answered to an attempt. No change if the attempt is no longer open: a final
-/// status is never overwritten by an answer, nor PENDING by kUnknown. kNotExecuted and kUnknown leave
-/// it UNKNOWN, with the reason, due for the reconciler; kStateConflict too, due at once. The capture
-/// of a final capture is booked together with the VOID of the rest.
+/// status is never overwritten by an answer, nor PENDING by kUnknown. kNotExecuted and kUnknown
+/// leave it UNKNOWN, with the reason, due for the reconciler; kStateConflict too, due at once. The
+/// capture of a final capture is booked together with the VOID of the rest.
 Result settle(std::string_view payment_id, const Uuid& transaction_id,
               const payments::CallResult& result, const Target& target, const Context& context);
 
@@ -107,8 +107,9 @@ bool has_open_money(const pb::Payment& payment);
 /// Writes capturable, refundable, attention and discrepancy, which follow from the rest of the
 /// payment. Keeps an `attention` that is set.
 void derive(pb::Payment& payment);
-/// By status SUCCEEDED or not: adds what the transaction moved to the payment's sums.
-void book(const pb::PaymentTransaction& transaction, pb::Payment& payment);
+/// Adds what the transaction moved to the payment's sums, if it is SUCCEEDED; a CHARGEBACK is in
+/// none of them. False, and nothing booked, if 64 bits don't hold a sum.
+[[nodiscard]] bool book(const pb::PaymentTransaction& transaction, pb::Payment& payment);
 
 /// When the gateway is to be asked next and since when the payment has been unresolved:
 /// - with UNKNOWN transactions a minute from now, with PENDING ones (not MANUAL) an hour;
@@ -116,7 +117,8 @@ void book(const pb::PaymentTransaction& transaction, pb::Payment& payment);
 /// - an uncaptured authorization daily, an hour before it runs out, and then;
 /// - 30 days long daily after the last refund; else never. External payments never, but for UNKNOWN
 ///   ones.
-/// `last_refund`: when the last REFUND succeeded, if known.
+/// `last_refund`: when the last REFUND succeeded; if that is not known, and something was refunded,
+/// it counts as now.
 PaymentSchedule schedule_of(const pb::Payment& payment, Micros now,
                             std::optional<Micros> last_refund = std::nullopt);
 
