@@ -38,12 +38,24 @@ ServerProcess::ServerProcess(const std::string& database_url, const Options& opt
   if (::mkdtemp(directory_.data()) == nullptr) throw std::runtime_error("no temporary directory");
 
   // All is made ready before the fork: afterwards a copy of one thread of many must not allocate.
-  std::vector<std::string> arguments{ORDERD_BINARY, "--listen",    options.listen, "--database",
-                                     database_url,  "--log-level", "warn"};
+  std::vector<std::string> arguments{options.binary.empty() ? ORDERD_BINARY : options.binary,
+                                     "--listen",
+                                     options.listen,
+                                     "--database",
+                                     database_url,
+                                     "--log-level",
+                                     options.log_level};
   arguments.insert(arguments.end(), options.more_arguments.begin(), options.more_arguments.end());
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
+  std::vector<std::string> added = options.environment;
+  std::vector<char*> environment;
+  for (std::string& variable : added) environment.push_back(variable.data());
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    environment.push_back(*variable);
+  }
+  environment.push_back(nullptr);
   const std::string log = directory_ + "/stderr";
   int out[2];
   if (::pipe2(out, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
@@ -55,7 +67,7 @@ ServerProcess::ServerProcess(const std::string& database_url, const Options& opt
     if (::getppid() != parent) ::_exit(126);
     ::dup2(out[1], 1);
     ::dup2(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644), 2);
-    ::execv(argv[0], argv.data());
+    ::execve(argv[0], argv.data(), environment.data());
     ::_exit(127);
   }
   ::close(out[1]);

@@ -29,6 +29,11 @@ class ServerProcess {
   struct Options {
     std::string listen = "127.0.0.1:0";
     std::vector<std::string> more_arguments = {};
+    std::string log_level = "warn";
+    /// NAME=VALUE, beside what this process has.
+    std::vector<std::string> environment = {};
+    /// Another build of it.
+    std::string binary = {};
   };
 
   /// Returns when the server serves. Throws StartFailed.
