@@ -10,6 +10,7 @@
 #include "server/payments/stripe_errors.h"
 #include "server/payments/stripe_json.h"
 #include "server/payments/stripe_reading.h"
+#include "storage/uuid.h"
 
 namespace orderd::payments {
 namespace {
@@ -38,11 +39,11 @@ std::string checked_base_url(std::string url) {
   return url;
 }
 
-/// Whether it can be a part of a path as it is.
-bool plain_id(const std::string& id) {
-  return !id.empty() && id.size() <= 255 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  });
+/// Whether it is the id of a PaymentIntent, and so can be a part of a path as it is. A client
+/// secret, which begins like one, is none: it must not get into a log.
+bool is_intent_id(const std::string& id) {
+  return id.starts_with("pi_") && stripe::plain_id(id) &&
+         id.find_first_of("_-", 3) == std::string::npos;
 }
 
 std::string encoded(const std::vector<std::pair<std::string, std::string>>& parameters) {
@@ -171,7 +172,7 @@ std::variant<Reading, FetchError> Stripe::fetch(const PaymentRef& payment, Deadl
     spdlog::warn("stripe: reading {} ended with {}", id, error.reason);
     return error;
   };
-  if (!plain_id(id)) return FetchError{FetchError::Kind::kNotFound, "PAYMENT_NOT_FOUND", {}};
+  if (!is_intent_id(id)) return FetchError{FetchError::Kind::kNotFound, "PAYMENT_NOT_FOUND", {}};
 
   stripe::Documents documents;
   const auto read_list = [&](const char* path, std::vector<Json>& into) {
@@ -201,7 +202,7 @@ std::variant<Reading, FetchError> Stripe::fetch(const PaymentRef& payment, Deadl
 
 CallResult Stripe::capture(const PaymentRef& payment, const Attempt& attempt, Deadline deadline) {
   const std::string& id = payment.gateway_reference;
-  if (!plain_id(id)) return refused("PAYMENT_NOT_FOUND");
+  if (!is_intent_id(id)) return refused("PAYMENT_NOT_FOUND");
   const auto amount = stripe::to_stripe(payment.currency_code, attempt.amount_minor);
   if (!amount) return refused("AMOUNT_NOT_REPRESENTABLE");
 
@@ -223,10 +224,10 @@ CallResult Stripe::capture(const PaymentRef& payment, const Attempt& attempt, De
         stripe::from_stripe(payment.currency_code, stripe::need_integer(intent, "amount_received"));
     const Json& charge = stripe::child(intent, "latest_charge");
     const std::string charge_id = stripe::id_of(charge);
-    if (!received || *received < attempt.amount_minor || charge_id.empty()) {
+    if (!received || *received < attempt.amount_minor || !stripe::plain_id(charge_id)) {
       return logged("capture", payment, unreadable());
     }
-    return result(Kind::kSucceeded, stripe::capture_id(charge_id, *received), {},
+    return result(Kind::kSucceeded, stripe::capture_id(charge_id, attempt.attempt_id), {},
                   seconds(stripe::child(charge, "balance_transaction"), "created"));
   } catch (const stripe::Unusable&) {
     return logged("capture", payment, unreadable());
@@ -236,23 +237,31 @@ CallResult Stripe::capture(const PaymentRef& payment, const Attempt& attempt, De
 CallResult Stripe::void_remainder(const PaymentRef& payment, const Attempt& attempt,
                                   Deadline deadline) {
   const std::string& id = payment.gateway_reference;
-  if (!plain_id(id)) return refused("PAYMENT_NOT_FOUND");
+  if (!is_intent_id(id)) return refused("PAYMENT_NOT_FOUND");
   const std::string path = "/v1/payment_intents/" + id;
   // A cancellation takes no metadata, so the attempt's id is written down first. Whatever goes
-  // wrong with that, nothing was released.
+  // wrong with that, nothing was released. It has a new key each time: to write it again is
+  // harmless, and a 5xx would be repeated for its key.
   const Answer tag = post(path, {{metadata(stripe::kVoidKey), attempt.attempt_id}},
-                          attempt.idempotency_key + "-tag", deadline);
-  if (!succeeded(tag)) {
-    CallResult error = stripe::call_error(tag);
-    if (error.kind == Kind::kUnknown) error.kind = Kind::kNotExecuted;
-    return logged("void", payment, std::move(error));
+                          Uuid::generate().to_string(), deadline);
+  CallResult untagged = succeeded(tag) ? unreadable() : stripe::call_error(tag);
+  if (untagged.kind == Kind::kUnknown) untagged.kind = Kind::kNotExecuted;
+  if (!succeeded(tag)) return logged("void", payment, std::move(untagged));
+  bool captured = false;
+  try {
+    captured = stripe::need_integer(parsed(tag), "amount_received") > 0;
+  } catch (const stripe::Unusable&) {
+    return logged("void", payment, std::move(untagged));
   }
-  const Answer answer = post(path + "/cancel", {}, attempt.idempotency_key, deadline);
+  // What is captured in part can't be canceled: a last capture of nothing releases the rest
+  // (https://docs.stripe.com/payments/multicapture).
+  const Answer answer =
+      captured ? post(path + "/capture", {{"amount_to_capture", "0"}, {"final_capture", "true"}},
+                      attempt.idempotency_key + "-release", deadline)
+               : post(path + "/cancel", {}, attempt.idempotency_key, deadline);
   if (!succeeded(answer)) return logged("void", payment, stripe::call_error(answer));
   const Json intent = parsed(answer);
-  // One that is captured in part becomes succeeded.
-  const std::string status = stripe::text(intent, "status");
-  if (status != "canceled" && status != "succeeded") {
+  if (stripe::text(intent, "status") != (captured ? "succeeded" : "canceled")) {
     return logged("void", payment, unreadable());
   }
   return result(Kind::kSucceeded, stripe::void_id(id), {}, seconds(intent, "canceled_at"));
@@ -260,7 +269,7 @@ CallResult Stripe::void_remainder(const PaymentRef& payment, const Attempt& atte
 
 CallResult Stripe::refund(const PaymentRef& payment, const Attempt& attempt, Deadline deadline) {
   const std::string& id = payment.gateway_reference;
-  if (!plain_id(id)) return refused("PAYMENT_NOT_FOUND");
+  if (!is_intent_id(id)) return refused("PAYMENT_NOT_FOUND");
   const auto amount = stripe::to_stripe(payment.currency_code, attempt.amount_minor);
   if (!amount) return refused("AMOUNT_NOT_REPRESENTABLE");
 
@@ -274,7 +283,7 @@ CallResult Stripe::refund(const PaymentRef& payment, const Attempt& attempt, Dea
   const std::string refund_id = stripe::text(refund, "id");
   const std::string status = stripe::text(refund, "status");
   const auto time = refund.is_object() ? seconds(refund, "created") : std::nullopt;
-  if (refund_id.empty()) return logged("refund", payment, unreadable());
+  if (!stripe::plain_id(refund_id)) return logged("refund", payment, unreadable());
   if (status == "succeeded") return result(Kind::kSucceeded, refund_id, {}, time);
   if (status == "pending" || status == "requires_action") {
     return result(Kind::kPending, refund_id, {}, std::nullopt);

@@ -17,6 +17,7 @@ struct Code {
   Kind kind;
   std::string_view reason;
 };
+constexpr std::string_view kNotFound = "PAYMENT_NOT_FOUND";
 constexpr std::array kCodes = {
     Code{"amount_too_large", Kind::kRefused, "AMOUNT_TOO_LARGE"},
     Code{"amount_too_small", Kind::kRefused, "AMOUNT_TOO_SMALL"},
@@ -38,7 +39,7 @@ constexpr std::array kCodes = {
     Code{"payment_intent_unexpected_state", Kind::kStateConflict, "UNEXPECTED_STATE"},
     Code{"rate_limit", Kind::kNotExecuted, "RATE_LIMITED"},
     Code{"refund_disputed_payment", Kind::kStateConflict, "DISPUTED"},
-    Code{"resource_missing", Kind::kRefused, "PAYMENT_NOT_FOUND"},
+    Code{"resource_missing", Kind::kRefused, kNotFound},
 };
 static_assert([] {
   for (std::size_t i = 1; i < kCodes.size(); ++i) {
@@ -89,10 +90,12 @@ CallResult from_status(const HttpAnswer& answer) {
 
   const ErrorBody error = read_error(answer.body);
   const Code* known = find_code(error.code);
-  if (answer.status == 429) {
-    return make(Kind::kNotExecuted, known != nullptr ? known->reason : "RATE_LIMITED");
+  // 409: another request with the key is still at work. Neither was carried out.
+  if (answer.status == 429 || answer.status == 409) {
+    if (known != nullptr && known->kind == Kind::kNotExecuted)
+      return make(known->kind, known->reason);
+    return make(Kind::kNotExecuted, answer.status == 429 ? "RATE_LIMITED" : "KEY_IN_USE");
   }
-  if (answer.status == 409) return make(Kind::kNotExecuted, "KEY_IN_USE");
   if (answer.status < 400 || error.type.empty()) {
     return make(Kind::kUnknown, "UNREADABLE_ANSWER");
   }
@@ -127,9 +130,9 @@ FetchError fetch_error(const std::variant<HttpAnswer, HttpFailure>& answer) {
   FetchError result;
   result.reason = std::move(call.reason);
   result.retry_after = call.retry_after;
-  const auto* http = std::get_if<HttpAnswer>(&answer);
-  if (http != nullptr && call.kind == Kind::kRefused) {
-    result.kind = http->status == 404 ? FetchError::Kind::kNotFound : FetchError::Kind::kUnusable;
+  if (call.kind == Kind::kRefused) {
+    result.kind =
+        result.reason == kNotFound ? FetchError::Kind::kNotFound : FetchError::Kind::kUnusable;
   }
   return result;
 }

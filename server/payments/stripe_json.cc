@@ -1,5 +1,6 @@
 #include "server/payments/stripe_json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -28,6 +29,19 @@ std::string need_text(const Json& object, const char* name) {
   std::string value = text(object, name);
   if (value.empty()) throw Unusable{"UNREADABLE_ANSWER"};
   return value;
+}
+
+std::string need_id(const Json& object, const char* name) {
+  std::string id = text(object, name);
+  if (!plain_id(id)) throw Unusable{"UNREADABLE_ANSWER"};
+  return id;
+}
+
+bool plain_id(std::string_view id) {
+  return !id.empty() && id.size() <= 255 && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+  });
 }
 
 std::int64_t need_integer(const Json& object, const char* name) {

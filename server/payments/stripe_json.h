@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace orderd::payments::stripe {
 
@@ -26,7 +27,12 @@ std::string id_of(const nlohmann::json& reference);
 
 /// Throw Unusable.
 std::string need_text(const nlohmann::json& object, const char* name);
+/// The text, if it is one that Stripe could have given as an id.
+std::string need_id(const nlohmann::json& object, const char* name);
 std::int64_t need_integer(const nlohmann::json& object, const char* name);
+
+/// Letters, digits, `_` and, in ids of ours, `-`.
+bool plain_id(std::string_view id);
 
 std::optional<std::int64_t> parse_integer(const std::string& digits);
 

@@ -86,8 +86,8 @@ void Fold::read_sums() {
   capturable_ = amount(intent_, "amount_capturable");
   reading_.captured_minor = received;
   // Before a charge succeeded `amount` is only what is asked for.
-  const bool authorized =
-      received > 0 || capturable_ > 0 || (status_ == "canceled" && charge_.is_object());
+  const bool authorized = received > 0 || capturable_ > 0 ||
+                          (status_ == "canceled" && text(charge_, "status") == "succeeded");
   if (!authorized) return;
   reading_.authorized_minor = amount(intent_, "amount");
   // More can be captured than was authorized (overcapture); then nothing was released.
@@ -125,7 +125,7 @@ Micros Fold::capture_time() const {
 void Fold::add_authorizations() {
   const std::string latest = text(charge_, "id");
   for (const Json& charge : documents_.charges) {
-    const std::string id = need_text(charge, "id");
+    const std::string id = need_id(charge, "id");
     if (id == latest || text(charge, "status") != "failed") continue;
     check_currency(charge);
     reading_.movements.push_back({.gateway_transaction_id = id,
@@ -137,7 +137,7 @@ void Fold::add_authorizations() {
                                   .reason = "DECLINED"});
   }
   if (reading_.authorized_minor == 0) return;
-  reading_.movements.push_back({.gateway_transaction_id = need_text(charge_, "id"),
+  reading_.movements.push_back({.gateway_transaction_id = need_id(charge_, "id"),
                                 .kind = pb::TRANSACTION_KIND_AUTHORIZATION,
                                 .status = pb::TRANSACTION_STATUS_SUCCEEDED,
                                 .amount_minor = reading_.authorized_minor,
@@ -149,30 +149,27 @@ void Fold::add_authorizations() {
 void Fold::add_captures() {
   const std::int64_t captured = reading_.captured_minor;
   if (captured == 0) return;
-  const std::string charge_id = need_text(charge_, "id");
-  GatewayMovement last{.gateway_transaction_id = capture_id(charge_id, captured),
-                       .kind = pb::TRANSACTION_KIND_CAPTURE,
-                       .status = pb::TRANSACTION_STATUS_SUCCEEDED,
-                       .amount_minor = captured,
-                       .time = capture_time(),
-                       .attempt_id = {},
-                       .reason = {}};
+  const std::string charge_id = need_id(charge_, "id");
+  GatewayMovement capture{.gateway_transaction_id = {},
+                          .kind = pb::TRANSACTION_KIND_CAPTURE,
+                          .status = pb::TRANSACTION_STATUS_SUCCEEDED,
+                          .amount_minor = captured,
+                          .time = capture_time(),
+                          .attempt_id = {},
+                          .reason = {}};
   const std::string attempt = metadata(intent_, kAttemptKey);
   const auto own_amount = parse_integer(metadata(intent_, kAmountKey));
-  const auto own = own_amount ? from_stripe(currency_, *own_amount) : std::nullopt;
-  if (!attempt.empty() && own && *own > 0 && *own <= captured) {
-    last.attempt_id = attempt;
-    last.amount_minor = *own;
-    if (*own < captured) {
-      GatewayMovement earlier = last;
-      earlier.attempt_id.clear();
-      earlier.amount_minor = captured - *own;
-      earlier.gateway_transaction_id = capture_id(charge_id, earlier.amount_minor);
-      earlier.time = time(charge_, "created");
-      reading_.movements.push_back(std::move(earlier));
-    }
+  const std::int64_t own = own_amount ? from_stripe(currency_, *own_amount).value_or(0) : 0;
+  if (plain_id(attempt) && own > 0 && own <= captured) {
+    capture.gateway_transaction_id = capture_id(charge_id, attempt);
+    capture.attempt_id = attempt;
+    capture.amount_minor = own;
+  } else if (!reading_.capabilities.multi_capture()) {
+    capture.gateway_transaction_id = capture_id(charge_id, std::to_string(captured));
+  } else {
+    return;
   }
-  reading_.movements.push_back(std::move(last));
+  reading_.movements.push_back(std::move(capture));
 }
 
 bool Fold::stands_for_release(const Json& refund) const {
@@ -180,6 +177,13 @@ bool Fold::stands_for_release(const Json& refund) const {
   if (text(refund, "reason") == "expired_uncaptured_charge") return true;
   if (reading_.captured_minor == 0) return true;  // there is nothing else to give back
   if (amount(refund, "amount") != released_) return false;
+  // With such a Refund goes an entry of the capture for all that was authorized. One for what was
+  // captured says that there is none.
+  const Json& entry = child(charge_, "balance_transaction");
+  if (text(entry, "currency") == text(intent_, "currency") &&
+      child(entry, "amount") == child(intent_, "amount_received")) {
+    return false;
+  }
   const Micros distance = time(refund, "created") - capture_time();
   return distance >= -kReleaseWindow && distance <= kReleaseWindow;
 }
@@ -189,7 +193,7 @@ void Fold::add_refunds() {
     const std::string of = id_of(child(refund, "charge"));
     if (!of.empty() && of != text(charge_, "id")) continue;
     check_currency(refund);
-    const std::string id = need_text(refund, "id");
+    const std::string id = need_id(refund, "id");
     if (release_refund_.empty() && stands_for_release(refund)) {
       release_refund_ = id;
       continue;
@@ -229,7 +233,7 @@ void Fold::add_release() {
   // An intent that was canceled before anything was authorized gets a void of 0.
   if (released_ == 0 && !canceled) return;
   const bool expiry = canceled && released_ > 0 && expired(intent_);
-  GatewayMovement movement{.gateway_transaction_id = void_id(need_text(intent_, "id")),
+  GatewayMovement movement{.gateway_transaction_id = void_id(need_id(intent_, "id")),
                            .kind = expiry ? pb::TRANSACTION_KIND_EXPIRY : pb::TRANSACTION_KIND_VOID,
                            .status = pb::TRANSACTION_STATUS_SUCCEEDED,
                            .amount_minor = released_,
@@ -252,7 +256,7 @@ void Fold::add_disputes() {
   for (const Json& dispute : documents_.disputes) {
     if (id_of(child(dispute, "charge")) != text(charge_, "id")) continue;
     check_currency(dispute);
-    const std::string id = need_text(dispute, "id");
+    const std::string id = need_id(dispute, "id");
     // An inquiry (warning_*) withdraws nothing. The entries are in the currency of the account, so
     // the amount is the dispute's.
     const Json& entries = child(dispute, "balance_transactions");
@@ -311,8 +315,8 @@ Reading Fold::run() {
 
 }  // namespace
 
-std::string capture_id(std::string_view charge_id, std::int64_t captured_minor) {
-  return std::string(charge_id) + "/" + std::to_string(captured_minor);
+std::string capture_id(std::string_view charge_id, std::string_view which) {
+  return std::string(charge_id) + "/" + std::string(which);
 }
 
 std::string refund_failure(const std::string& reason) {

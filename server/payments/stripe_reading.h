@@ -27,8 +27,9 @@ struct Documents {
 };
 
 /// Stripe has no ids of captures and releases. Those here are stable for one state of the payment:
-/// a capture is named by its charge and the sum captured with it.
-std::string capture_id(std::string_view charge_id, std::int64_t captured_minor);
+/// a capture of ours is named by its charge and its attempt, the only capture of a charge by both
+/// and its amount.
+std::string capture_id(std::string_view charge_id, std::string_view which);
 std::string void_id(std::string_view intent_id);
 
 /// A word of ours for the `failure_reason` of a Refund.
@@ -38,10 +39,12 @@ std::string refund_failure(const std::string& reason);
 ///
 /// - captured = amount_received; released = amount - received - capturable, a VOID or an EXPIRY.
 /// - Only the latest charge and what belongs to it counts; earlier ones failed.
-/// - Captures: the last one that was made from here is a movement of its own; all others together
-///   are one, because Stripe lists none.
+/// - Captures: Stripe lists none. The last one that was made from here is a movement, and so is the
+///   only one of a charge without multicapture. Of all others nothing is told but the sum.
 /// - A Refund that stands for a release (how releases were told before 2025-03-31.basil, and still
-///   are when another program makes them with an older version) lends its id to the VOID.
+///   are when another program makes them with an older version) lends its id to the VOID: one that
+///   Stripe says is of an expired charge, one of a payment that nothing was captured of, or one
+///   made together with a capture, of what that capture left.
 /// - A Dispute is a CHARGEBACK for what was withdrawn, and a CHARGEBACK_REVERSAL if it came back.
 std::variant<Reading, FetchError> fold(const Documents& documents,
                                        const std::string& currency_code);

@@ -19,20 +19,21 @@ import threading
 import urllib.parse
 
 VERSION = "2025-03-31.basil"
+SECRET = "SECRET of the gateway: card 4242424242424242"
 
 
 class Refusal(Exception):
     def __init__(self, status, type_, code=None, **more):
         super().__init__(code)
         self.status = status
-        self.body = {"error": {"type": type_, "code": code, "message": "msg_SECRET_of_gateway", **more}}
+        self.body = {"error": {"type": type_, "code": code, "message": SECRET, "doc_url": SECRET, **more}}
 
 
 class Description:
     """Stripe's OpenAPI description with the overlay."""
 
     def __init__(self, file, overlay):
-        self.operations = []  # (method, pattern, query schemas, form schemas)
+        self.operations = []  # (method, pattern, query schemas, form schemas, names required)
         self.fields = {}  # of an object: names
         document = json.load(open(file))
         for path, methods in document["paths"].items():
@@ -48,13 +49,15 @@ class Description:
                 for extra in overlay["parameters"]:
                     if (extra["method"], extra["path"]) == (method, path):
                         form[extra["name"]] = extra["schema"]
-                self.operations.append((method, self.pattern(path), query, form))
+                required = {p["name"] for p in operation.get("parameters") or [] if p["in"] == "query" and p.get("required")}
+                required |= set(content.get("application/x-www-form-urlencoded", {}).get("schema", {}).get("required", []))
+                self.operations.append((method, self.pattern(path), query, form, required))
                 for answer in operation.get("responses", {}).values():
                     for kind in answer.get("content", {}).values():
                         self.learn(kind.get("example"))
         for extra in overlay["paths"]:
             pattern = self.pattern(extra["path"])
-            self.operations.append((extra["method"], pattern, extra["parameters"], {}))
+            self.operations.append((extra["method"], pattern, extra["parameters"], {}, set()))
         self.overlay_fields = {}
         for extra in overlay["answers"]:
             self.overlay_fields.setdefault(extra["object"], set()).add(extra["field"])
@@ -74,9 +77,11 @@ class Description:
                 self.learn(member)
 
     def check_request(self, method, path, parameters):
-        for known_method, pattern, query, form in self.operations:
+        for known_method, pattern, query, form, required in self.operations:
             if known_method == method and pattern.fullmatch(path):
                 check_members(query if method == "get" else form, parameters, "")
+                for name in required - set(parameters):
+                    raise wrong(name, "parameter_missing")
                 return
         raise Refusal(404, "invalid_request_error", "url_invalid")
 
@@ -254,15 +259,17 @@ class Stripe:
         intent["amount_capturable"] -= amount
         charge["amount_captured"] += amount
         charge["captured"] = True
-        charge["balance_transaction"] = self.entry(amount)
+        if amount:
+            charge["balance_transaction"] = self.entry(amount, intent["currency"])
         if final or intent["amount_capturable"] == 0:
             intent["amount_capturable"] = 0
             intent["status"] = "succeeded"
 
-    def entry(self, amount):
+    def entry(self, amount, currency):
         entry_id = self.id("txn")
         self.entries[entry_id] = {
             "id": entry_id, "object": "balance_transaction", "amount": amount, "created": self.tick(),
+            "currency": currency,
         }  # fmt: skip
         return entry_id
 
@@ -285,9 +292,9 @@ class Stripe:
         charge["disputed"] = True
         entries = []
         if outcome != "inquiry":
-            entries.append(self.entries[self.entry(-amount)])
+            entries.append(self.entries[self.entry(-amount, charge["currency"])])
         if outcome == "won":
-            entries.append(self.entries[self.entry(amount)])
+            entries.append(self.entries[self.entry(amount, charge["currency"])])
         status = {"inquiry": "warning_needs_response", "open": "needs_response", "won": "won"}[outcome]
         dispute_id = self.id("dp")
         self.disputes[dispute_id] = {
@@ -354,7 +361,8 @@ class Stripe:
         amount = int(parameters.get("amount_to_capture", intent["amount_capturable"]))
         if amount > intent["amount_capturable"]:
             raise Refusal(400, "invalid_request_error", "amount_too_large", param="amount_to_capture")
-        if amount < 1:
+        release = intent["amount_received"] and parameters.get("final_capture") == "true"
+        if amount < (0 if release else 1):
             raise Refusal(400, "invalid_request_error", "amount_too_small", param="amount_to_capture")
         card = self.charges[intent["latest_charge"]]["payment_method_details"]["card"]
         if "final_capture" in parameters and card["multicapture"]["status"] != "available":
@@ -363,13 +371,12 @@ class Stripe:
         self.take(intent, amount, parameters.get("final_capture", "true") == "true")
 
     def cancel(self, intent, parameters):
-        if intent["status"] in ("canceled", "succeeded", "processing"):
+        if intent["status"] in ("canceled", "succeeded", "processing") or intent["amount_received"]:
             raise Refusal(400, "invalid_request_error", "payment_intent_unexpected_state", payment_intent=intent)
         intent["amount_capturable"] = 0
-        intent["status"] = "succeeded" if intent["amount_received"] else "canceled"
-        if intent["status"] == "canceled":
-            intent["canceled_at"] = self.tick()
-            intent["cancellation_reason"] = parameters.get("cancellation_reason")
+        intent["status"] = "canceled"
+        intent["canceled_at"] = self.tick()
+        intent["cancellation_reason"] = parameters.get("cancellation_reason")
 
     def refund(self, parameters):
         intent = self.intent(parameters.get("payment_intent"))
@@ -433,8 +440,10 @@ class Server(http.server.ThreadingHTTPServer):
                 return stripe.give_back(intent, body.pop("amount"), {}, **body)
             if name == "dispute":
                 return stripe.dispute(**body)
+            if name == "charge":  # the latest one
+                return stripe.charges[stripe.intents[body["id"]]["latest_charge"]]
             if name == "change":  # members of any object
-                for objects in (stripe.intents, stripe.charges, stripe.refunds):
+                for objects in (stripe.intents, stripe.charges, stripe.refunds, stripe.entries):
                     objects.get(body["id"], {}).update(body["members"])
                 return None
             if name == "key":

@@ -8,7 +8,16 @@ namespace {
 
 using nlohmann::json;
 
-TEST_F(StripeTest, ReadsAnAuthorization) {
+class StripeReadingTest : public StripeTest {
+ protected:
+  /// The balance transaction of the last capture.
+  std::string capture_entry(const std::string& id) {
+    const auto charge = fake_.control("charge", {{"id", id}});
+    return charge["balance_transaction"].get<std::string>();
+  }
+};
+
+TEST_F(StripeReadingTest, ReadsAnAuthorization) {
   const auto payment = create({{"amount", 1000}, {"capture_before", 1'800'000'000}});
   const auto reading = read(payment);
   EXPECT_EQ(reading.status, pb::PAYMENT_STATUS_AUTHORIZED);
@@ -28,7 +37,7 @@ TEST_F(StripeTest, ReadsAnAuthorization) {
   EXPECT_EQ(can.key_lifetime().seconds(), 86'400);
 }
 
-TEST_F(StripeTest, MulticaptureOnlyWhereTheChargeSaysSo) {
+TEST_F(StripeReadingTest, MulticaptureOnlyWhereTheChargeSaysSo) {
   const auto can = read(create({{"amount", 1000}, {"multicapture", true}})).capabilities;
   EXPECT_TRUE(can.multi_capture());
   EXPECT_EQ(can.max_captures(), 50);
@@ -36,7 +45,7 @@ TEST_F(StripeTest, MulticaptureOnlyWhereTheChargeSaysSo) {
   EXPECT_TRUE(can.refund_before_final_capture());
 }
 
-TEST_F(StripeTest, ReadsEveryStatus) {
+TEST_F(StripeReadingTest, ReadsEveryStatus) {
   const auto payment = create({{"amount", 1000}, {"status", "requires_payment_method"}});
   const auto id = payment.gateway_reference;
   for (const auto& [status, expected] : std::vector<std::pair<std::string, pb::PaymentStatus>>{
@@ -54,7 +63,7 @@ TEST_F(StripeTest, ReadsEveryStatus) {
   EXPECT_EQ(read_error(payment).kind, FetchError::Kind::kUnusable);
 }
 
-TEST_F(StripeTest, OnlyTheLatestChargeCounts) {
+TEST_F(StripeReadingTest, OnlyTheLatestChargeCounts) {
   const auto payment = create({{"amount", 1000}, {"status", "requires_payment_method"}});
   const auto id = payment.gateway_reference;
   for (int i = 0; i < 2; ++i) fake_.control("authorize", {{"intent_id", id}, {"declined", true}});
@@ -70,7 +79,7 @@ TEST_F(StripeTest, OnlyTheLatestChargeCounts) {
   EXPECT_EQ(reading.movements[2].status, pb::TRANSACTION_STATUS_SUCCEEDED);
 }
 
-TEST_F(StripeTest, AFinalCaptureReleasesTheRestAsAVoidOfTheSameAttempt) {
+TEST_F(StripeReadingTest, AFinalCaptureReleasesTheRestAsAVoidOfTheSameAttempt) {
   const auto payment = create({{"amount", 1000}});
   Attempt capture = attempt("a1", 600);
   capture.final_capture = true;
@@ -87,7 +96,7 @@ TEST_F(StripeTest, AFinalCaptureReleasesTheRestAsAVoidOfTheSameAttempt) {
   EXPECT_EQ(voided->amount_minor, 400);
 }
 
-TEST_F(StripeTest, CapturesInPartsAddUp) {
+TEST_F(StripeReadingTest, CapturesInPartsAddUp) {
   const auto payment = create({{"amount", 1000}, {"multicapture", true}});
   fake_.control("capture", {{"id", payment.gateway_reference}, {"amount", 100}, {"final", false}});
   Attempt own = attempt("a1", 250);
@@ -95,24 +104,32 @@ TEST_F(StripeTest, CapturesInPartsAddUp) {
   const auto result = stripe_->capture(payment, own, soon());
   const auto reading = read(payment);
   EXPECT_EQ(reading.captured_minor, 350);
-  ASSERT_EQ(reading.movements.size(), 3);
-  EXPECT_EQ(reading.movements[1].amount_minor, 100);
-  EXPECT_EQ(reading.movements[1].attempt_id, "");
-  EXPECT_EQ(reading.movements[2].amount_minor, 250);
-  EXPECT_EQ(reading.movements[2].attempt_id, "a1");
-  EXPECT_EQ(reading.movements[2].gateway_transaction_id, result.gateway_transaction_id);
-  EXPECT_EQ(reading.movements[2].time, result.time);
-  EXPECT_NE(reading.movements[1].gateway_transaction_id, result.gateway_transaction_id);
+  // Of the other one only the sum tells.
+  ASSERT_EQ(reading.movements.size(), 2);
+  EXPECT_EQ(reading.movements[1].amount_minor, 250);
+  EXPECT_EQ(reading.movements[1].attempt_id, "a1");
+  EXPECT_EQ(reading.movements[1].gateway_transaction_id, result.gateway_transaction_id);
+  EXPECT_EQ(reading.movements[1].time, result.time);
 
-  ASSERT_EQ(stripe_->void_remainder(payment, attempt("v1", 650), soon()).kind,
+  // Whatever is captured later, the movement stays what it is.
+  fake_.control("capture", {{"id", payment.gateway_reference}, {"amount", 50}, {"final", false}});
+  const auto later = read(payment);
+  EXPECT_EQ(later.captured_minor, 400);
+  const auto* still = find(later, pb::TRANSACTION_KIND_CAPTURE);
+  ASSERT_NE(still, nullptr);
+  EXPECT_EQ(still->gateway_transaction_id, result.gateway_transaction_id);
+  EXPECT_EQ(still->amount_minor, 250);
+
+  ASSERT_EQ(stripe_->void_remainder(payment, attempt("v1", 600), soon()).kind,
             CallResult::Kind::kSucceeded);
   const auto after = read(payment);
   EXPECT_EQ(after.status, pb::PAYMENT_STATUS_CAPTURED);
-  EXPECT_EQ(after.voided_minor, 650);
+  EXPECT_EQ(after.captured_minor, 400);
+  EXPECT_EQ(after.voided_minor, 600);
   EXPECT_EQ(find(after, pb::TRANSACTION_KIND_VOID)->attempt_id, "v1");
 }
 
-TEST_F(StripeTest, RefundsOfEveryStatusAreListedAndOnlySucceededOnesCount) {
+TEST_F(StripeReadingTest, RefundsOfEveryStatusAreListedAndOnlySucceededOnesCount) {
   const auto payment = create({{"amount", 1000}, {"status", "succeeded"}});
   const auto id = payment.gateway_reference;
   for (const auto* status : {"succeeded", "pending", "requires_action", "failed", "canceled"}) {
@@ -133,7 +150,7 @@ TEST_F(StripeTest, RefundsOfEveryStatusAreListedAndOnlySucceededOnesCount) {
   EXPECT_EQ(read(payment).status, pb::PAYMENT_STATUS_REFUNDED);
 }
 
-TEST_F(StripeTest, ListsAreReadToTheEnd) {
+TEST_F(StripeReadingTest, ListsAreReadToTheEnd) {
   const auto payment = create({{"amount", 1000}, {"status", "succeeded"}});
   for (int i = 0; i < 230; ++i) {
     fake_.control("refund", {{"id", payment.gateway_reference}, {"amount", 1}});
@@ -147,7 +164,7 @@ TEST_F(StripeTest, ListsAreReadToTheEnd) {
                              [](const auto& a, const auto& b) { return a.time < b.time; }));
 }
 
-TEST_F(StripeTest, ARefundThatStandsForAReleaseIsTheVoid) {
+TEST_F(StripeReadingTest, ARefundThatStandsForAReleaseIsTheVoid) {
   // How it was before 2025-03-31.basil, and is when others cancel with an older version.
   const auto canceled = create({{"amount", 1000}});
   fake_.control("cancel", {{"id", canceled.gateway_reference}});
@@ -167,12 +184,15 @@ TEST_F(StripeTest, ARefundThatStandsForAReleaseIsTheVoid) {
   const auto captured = find(read(partly), pb::TRANSACTION_KIND_CAPTURE)->time;
   fake_.control("change",
                 {{"id", refund["id"]}, {"members", {{"created", captured / 1'000'000 + 1}}}});
+  // The capture was booked as what was captured, so nothing was released by a Refund.
+  EXPECT_EQ(read(partly).refunded_minor, 400);
+  fake_.control("change", {{"id", capture_entry(id)}, {"members", {{"amount", 1000}}}});
   reading = read(partly);
   EXPECT_EQ(reading.refunded_minor, 0);
   EXPECT_EQ(find(reading, pb::TRANSACTION_KIND_VOID)->gateway_transaction_id, refund["id"]);
 }
 
-TEST_F(StripeTest, ARefundFromHereIsNeverARelease) {
+TEST_F(StripeReadingTest, ARefundFromHereIsNeverARelease) {
   const auto payment = create({{"amount", 1000}});
   Attempt capture = attempt("a1", 600);
   capture.final_capture = true;
@@ -184,7 +204,26 @@ TEST_F(StripeTest, ARefundFromHereIsNeverARelease) {
   EXPECT_EQ(read(payment).refunded_minor, 400);
 }
 
-TEST_F(StripeTest, ExpiryIsToldFromCancellation) {
+TEST_F(StripeReadingTest, ACaptureFromTheDashboardIsAMovement) {
+  const auto payment = create({{"amount", 1000}});
+  fake_.control("capture", {{"id", payment.gateway_reference}, {"amount", 600}});
+  const auto reading = read(payment);
+  const auto* capture = find(reading, pb::TRANSACTION_KIND_CAPTURE);
+  ASSERT_NE(capture, nullptr);
+  EXPECT_EQ(capture->amount_minor, 600);
+  EXPECT_EQ(capture->attempt_id, "");
+  EXPECT_THAT(capture->gateway_transaction_id, testing::EndsWith("/600"));
+  EXPECT_EQ(find(reading, pb::TRANSACTION_KIND_VOID)->amount_minor, 400);
+  EXPECT_EQ(find(reading, pb::TRANSACTION_KIND_VOID)->attempt_id, "");
+
+  // Where there may have been several, none is told from the others.
+  const auto multi = create({{"amount", 1000}, {"multicapture", true}});
+  fake_.control("capture", {{"id", multi.gateway_reference}, {"amount", 600}, {"final", false}});
+  EXPECT_EQ(read(multi).captured_minor, 600);
+  EXPECT_EQ(find(read(multi), pb::TRANSACTION_KIND_CAPTURE), nullptr);
+}
+
+TEST_F(StripeReadingTest, ExpiryIsToldFromCancellation) {
   for (const auto* reason : {"expired", "automatic"}) {
     const auto payment = create({{"amount", 1000}, {"capture_before", 1'800'000'000}});
     fake_.control("cancel", {{"id", payment.gateway_reference}, {"cancellation_reason", reason}});
@@ -196,7 +235,7 @@ TEST_F(StripeTest, ExpiryIsToldFromCancellation) {
   }
 }
 
-TEST_F(StripeTest, DisputesAreChargebacks) {
+TEST_F(StripeReadingTest, DisputesAreChargebacks) {
   const auto payment = create({{"amount", 1000}, {"status", "succeeded"}});
   const auto id = payment.gateway_reference;
   fake_.control("dispute", {{"id", id}, {"amount", 1000}, {"outcome", "inquiry"}});
@@ -209,14 +248,14 @@ TEST_F(StripeTest, DisputesAreChargebacks) {
   EXPECT_EQ(find(read(payment), pb::TRANSACTION_KIND_CHARGEBACK_REVERSAL)->amount_minor, 300);
 }
 
-TEST_F(StripeTest, AmountsAreOurs) {
+TEST_F(StripeReadingTest, AmountsAreOurs) {
   const auto krona = read(create({{"amount", 50'000}, {"currency", "isk"}}, "ISK"));
   EXPECT_EQ(krona.authorized_minor, 500);
   const auto ariary = read(create({{"amount", 12}, {"currency", "mga"}}, "MGA"));
   EXPECT_EQ(ariary.authorized_minor, 1200);
 }
 
-TEST_F(StripeTest, WhatCannotBeKeptIsUnusable) {
+TEST_F(StripeReadingTest, WhatCannotBeKeptIsUnusable) {
   EXPECT_EQ(read_error(create({{"amount", 1000}, {"currency", "eur"}}, "USD")).reason,
             "CURRENCY_MISMATCH");
   EXPECT_EQ(read_error(create({{"amount", 50'050}, {"currency", "isk"}}, "ISK")).reason,
@@ -229,9 +268,17 @@ TEST_F(StripeTest, WhatCannotBeKeptIsUnusable) {
   }
 }
 
-TEST_F(StripeTest, ReadingsThatCannotBeHad) {
+TEST_F(StripeReadingTest, ReadingsThatCannotBeHad) {
   EXPECT_EQ(read_error({"pi_none", "USD"}).kind, FetchError::Kind::kNotFound);
   const auto payment = create({{"amount", 1000}});
+  // Stripe may say 400 of a list; and a 404 of anything else is no word about the payment.
+  fault({{"kind", "error"},
+         {"status", 400},
+         {"type", "invalid_request_error"},
+         {"code", "resource_missing"}});
+  EXPECT_EQ(read_error(payment).kind, FetchError::Kind::kNotFound);
+  fault({{"kind", "error"}, {"status", 404}, {"type", "invalid_request_error"}});
+  EXPECT_EQ(read_error(payment).kind, FetchError::Kind::kUnusable);
   for (const auto* path : {"/v1/charges", "/v1/refunds", "/v1/payment_intents"}) {
     fault({{"kind", "500"}, {"path", path}});
     EXPECT_EQ(read_error(payment).kind, FetchError::Kind::kUnavailable) << path;
