@@ -68,13 +68,33 @@ Options connecting_while_asleep(Options options, const std::shared_ptr<grpc::Cha
 
 using Orders = pb::OrderService::Stub;
 using Settings = pb::OrderSettingsService::Stub;
+using Sandbox = sandbox::SandboxService::Stub;
+
+/// The items of all pages: `fetch(request)` gets a page, `items(response)` is where they are.
+template <class Item, class Request, class Fetch, class Items>
+PagedRange<Item> pages(Request request, Fetch fetch, Items items) {
+  std::string token = request.page_token();
+  return {[request = std::move(request), fetch = std::move(fetch),
+           items](const std::string& page_token) mutable
+          -> absl::StatusOr<typename PagedRange<Item>::Page> {
+            request.set_page_token(page_token);
+            auto response = fetch(request);
+            if (!response.ok()) return response.status();
+            typename PagedRange<Item>::Page page;
+            for (auto& item : *items(*response)) page.items.push_back(std::move(item));
+            page.next_page_token = response->next_page_token();
+            return page;
+          },
+          std::move(token)};
+}
 
 }  // namespace
 
 Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options with_all_set)
     : options(std::move(with_all_set)),
       orders(pb::OrderService::NewStub(channel)),
-      settings(pb::OrderSettingsService::NewStub(channel)) {}
+      settings(pb::OrderSettingsService::NewStub(channel)),
+      gateway(sandbox::SandboxService::NewStub(channel)) {}
 
 Client::Client(Options options) : Client(connect(options), options) {}
 
@@ -137,19 +157,10 @@ absl::StatusOr<pb::ListOrdersResponse> Client::list_orders_page(
 }
 
 PagedRange<pb::Order> Client::list_orders(pb::ListOrdersRequest request) const {
-  std::string token = request.page_token();
-  return {
-      [client = *this, request = std::move(request)](
-          const std::string& page_token) mutable -> absl::StatusOr<PagedRange<pb::Order>::Page> {
-        request.set_page_token(page_token);
-        auto response = client.list_orders_page(request);
-        if (!response.ok()) return response.status();
-        PagedRange<pb::Order>::Page page;
-        for (auto& order : *response->mutable_orders()) page.items.push_back(std::move(order));
-        page.next_page_token = response->next_page_token();
-        return page;
-      },
-      std::move(token)};
+  return pages<pb::Order>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_orders_page(page); },
+      [](auto& response) { return response.mutable_orders(); });
 }
 
 absl::StatusOr<pb::ListNotesResponse> Client::list_notes_page(
@@ -158,18 +169,71 @@ absl::StatusOr<pb::ListNotesResponse> Client::list_notes_page(
 }
 
 PagedRange<pb::Note> Client::list_notes(pb::ListNotesRequest request) const {
-  std::string token = request.page_token();
-  return {[client = *this, request = std::move(request)](
-              const std::string& page_token) mutable -> absl::StatusOr<PagedRange<pb::Note>::Page> {
-            request.set_page_token(page_token);
-            auto response = client.list_notes_page(request);
-            if (!response.ok()) return response.status();
-            PagedRange<pb::Note>::Page page;
-            for (auto& note : *response->mutable_notes()) page.items.push_back(std::move(note));
-            page.next_page_token = response->next_page_token();
-            return page;
-          },
-          std::move(token)};
+  return pages<pb::Note>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_notes_page(page); },
+      [](auto& response) { return response.mutable_notes(); });
+}
+
+absl::StatusOr<pb::AddPaymentResponse> Client::add_payment(pb::AddPaymentRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::AddPayment, request);
+}
+
+absl::StatusOr<pb::CapturePaymentResponse> Client::capture_payment(
+    pb::CapturePaymentRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::CapturePayment, request);
+}
+
+absl::StatusOr<pb::VoidPaymentResponse> Client::void_payment(pb::VoidPaymentRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::VoidPayment, request);
+}
+
+absl::StatusOr<pb::RefundPaymentResponse> Client::refund_payment(
+    pb::RefundPaymentRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::RefundPayment, request);
+}
+
+absl::StatusOr<pb::SyncPaymentsResponse> Client::sync_payments(
+    pb::SyncPaymentsRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::SyncPayments, request);
+}
+
+absl::StatusOr<pb::ResolveTransactionResponse> Client::resolve_transaction(
+    pb::ResolveTransactionRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::ResolveTransaction, request);
+}
+
+absl::StatusOr<pb::ListTransactionsResponse> Client::list_transactions_page(
+    const pb::ListTransactionsRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::ListTransactions, request);
+}
+
+PagedRange<pb::PaymentTransaction> Client::list_transactions(
+    pb::ListTransactionsRequest request) const {
+  return pages<pb::PaymentTransaction>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_transactions_page(page); },
+      [](auto& response) { return response.mutable_transactions(); });
+}
+
+absl::StatusOr<pb::ListUnresolvedTransactionsResponse> Client::list_unresolved_transactions_page(
+    const pb::ListUnresolvedTransactionsRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::ListUnresolvedTransactions, request);
+}
+
+PagedRange<pb::UnresolvedPayment> Client::list_unresolved_transactions(
+    pb::ListUnresolvedTransactionsRequest request) const {
+  return pages<pb::UnresolvedPayment>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_unresolved_transactions_page(page); },
+      [](auto& response) { return response.mutable_payments(); });
+}
+
+absl::StatusOr<sandbox::AuthorizeResponse> Client::authorize_at_sandbox(
+    const sandbox::AuthorizeRequest& request) const {
+  Options once = impl_->options;
+  once.retry.max_attempts = 1;
+  return call(once, *impl_->gateway, &Sandbox::Authorize, request);
 }
 
 absl::StatusOr<pb::CreateOrderStateResponse> Client::create_order_state(

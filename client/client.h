@@ -11,6 +11,7 @@
 #include "client/error_details.h"
 #include "client/options.h"
 #include "client/paged_range.h"
+#include "orders/sandbox/v1/sandbox.pb.h"
 #include "orders/v1/order_service.pb.h"
 #include "orders/v1/settings_service.pb.h"
 
@@ -21,6 +22,7 @@ class Channel;
 namespace orderd::client {
 
 namespace pb = ::orders::v1;
+namespace sandbox = ::orders::sandbox::v1;
 
 /// One order of an import, answered.
 struct ImportAnswer {
@@ -57,6 +59,14 @@ struct ImportOptions {
 /// its tries, so that a change whose answer was lost is not made twice. Set the `request_id`
 /// yourself if the change must also survive the end of your program.
 ///
+/// MONEY. OK from `capture_payment`, `void_payment` and `refund_payment` means that the attempt is
+/// stored, not that money moved: that is in `transaction().status()`, which can be UNKNOWN or
+/// PENDING (the server goes on to find out). The same `request_id` never moves money twice, however
+/// often and however late it is sent, and answers with the transaction as it is then. So keep your
+/// own `request_id` with what you pay for, and call again with it after an error that leaves open
+/// what happened; without one, such a call must be looked up (`list_transactions`) before it is
+/// made again.
+///
 /// ERRORS. Each status has the code and message of the server; `details(status)` has the reason and
 /// the rest. The reasons of each call are listed at its rpc in the protos. After UNAVAILABLE,
 /// DEADLINE_EXCEEDED and CANCELLED it is not known whether a change was made; after every other
@@ -81,6 +91,26 @@ class Client {
   absl::StatusOr<pb::UpdateInvoiceResponse> update_invoice(pb::UpdateInvoiceRequest request) const;
   absl::StatusOr<pb::UpdateShipmentsResponse> update_shipments(
       pb::UpdateShipmentsRequest request) const;
+
+  absl::StatusOr<pb::AddPaymentResponse> add_payment(pb::AddPaymentRequest request) const;
+  absl::StatusOr<pb::CapturePaymentResponse> capture_payment(
+      pb::CapturePaymentRequest request) const;
+  absl::StatusOr<pb::VoidPaymentResponse> void_payment(pb::VoidPaymentRequest request) const;
+  absl::StatusOr<pb::RefundPaymentResponse> refund_payment(pb::RefundPaymentRequest request) const;
+  absl::StatusOr<pb::SyncPaymentsResponse> sync_payments(pb::SyncPaymentsRequest request) const;
+  absl::StatusOr<pb::ResolveTransactionResponse> resolve_transaction(
+      pb::ResolveTransactionRequest request) const;
+  PagedRange<pb::PaymentTransaction> list_transactions(pb::ListTransactionsRequest request) const;
+  absl::StatusOr<pb::ListTransactionsResponse> list_transactions_page(
+      const pb::ListTransactionsRequest& request) const;
+  PagedRange<pb::UnresolvedPayment> list_unresolved_transactions(
+      pb::ListUnresolvedTransactionsRequest request) const;
+  absl::StatusOr<pb::ListUnresolvedTransactionsResponse> list_unresolved_transactions_page(
+      const pb::ListUnresolvedTransactionsRequest& request) const;
+  /// A payment at a sandbox account, as a customer would make it. Tried once: it has no
+  /// `request_id`.
+  absl::StatusOr<sandbox::AuthorizeResponse> authorize_at_sandbox(
+      const sandbox::AuthorizeRequest& request) const;
 
   absl::StatusOr<pb::AddNoteResponse> add_note(pb::AddNoteRequest request) const;
   absl::StatusOr<pb::UpdateNoteResponse> update_note(pb::UpdateNoteRequest request) const;

@@ -26,6 +26,8 @@ enum ExitCode {
   kPermission = 8,
   kInternal = 9,
   kPartial = 10,
+  /// Money is under way, and it is not known yet how that ends.
+  kUnsettled = 11,
 };
 
 /// Something wrong on this side: a file that can't be read, JSON that can't be parsed.
@@ -54,6 +56,7 @@ void add_status_command(CLI::App& app, Action& action);
 void add_invoice_command(CLI::App& app, Action& action);
 void add_note_commands(CLI::App& app, Action& action);
 void add_ship_commands(CLI::App& app, Action& action);
+void add_pay_commands(CLI::App& app, Action& action);
 void add_states_commands(CLI::App& app, Action& action);
 void add_methods_commands(CLI::App& app, Action& action);
 

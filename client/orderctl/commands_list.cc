@@ -25,6 +25,8 @@ struct Flags {
   std::string order_since, order_until;
   std::string update_since, update_until;
   std::vector<std::string> payment_statuses;
+  bool attention = false;
+  std::string expires_before;
   std::string label;
   std::string tracking;
   std::string method;
@@ -83,6 +85,11 @@ pb::OrderFilter filter_of(const Flags& flags) {
             "--update-");
   for (const auto& name : flags.payment_statuses) {
     filter.add_payment_statuses(kPaymentStatuses.at(name));
+  }
+  filter.set_needs_attention(flags.attention);
+  if (!flags.expires_before.empty()) {
+    *filter.mutable_authorization_expires_before() =
+        parse_time(flags.expires_before, "--expires-before");
   }
   if (const auto equals = flags.label.find('='); equals != std::string::npos) {
     filter.mutable_label()->set_key(flags.label.substr(0, equals));
@@ -155,10 +162,13 @@ void add_list_command(CLI::App& app, Action& action) {
   command->add_option("--update-since", flags->update_since, "Changed at this time or later");
   command->add_option("--update-until", flags->update_until, "Last changed before this time");
   command
-      ->add_option("--payment-status", flags->payment_statuses,
+      ->add_option("--payment,--payment-status", flags->payment_statuses,
                    "With a payment in this status; may be repeated")
       ->allow_extra_args(false)
       ->check(CLI::IsMember(names_of(kPaymentStatuses)));
+  command->add_flag("--attention", flags->attention, "With a payment that somebody should look at");
+  command->add_option("--expires-before", flags->expires_before,
+                      "With money to capture whose authorization runs out before this time");
   command->add_option("--label", flags->label, "KEY or KEY=VALUE: with this label");
   command->add_option("--tracking", flags->tracking, "With a shipment of this tracking number");
   command->add_option("--method", flags->method, "With a shipment of this method");
@@ -183,6 +193,7 @@ void add_list_command(CLI::App& app, Action& action) {
       "  orderctl list --open --order-until 2026-11-01 --sort order --ascending\n"
       "  orderctl list --state processing --state fraud --label channel=web\n"
       "  orderctl list --method express --delivery confirmed\n"
+      "  orderctl list --payment authorized --expires-before 2026-12-01\n"
       "  orderctl list --all --json | jq -r .order_number");
   command->callback(
       [flags, &action] { action = [flags](Session& session) { return list(session, *flags); }; });

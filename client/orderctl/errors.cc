@@ -16,6 +16,8 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
   static constexpr std::string_view kMethods = "`orderctl methods list` shows the methods";
   static constexpr std::string_view kDeliveryStates =
       "`orderctl delivery-states list` shows the states, and from where each can be entered";
+  static constexpr std::string_view kPayShow = "`orderctl pay show ORDER` shows its payments";
+  static constexpr std::string_view kSync = "`orderctl pay sync ORDER` asks the gateway";
   static constexpr std::pair<std::string_view, std::string_view> kHints[] = {
       {"ORDER_NOT_FOUND", "`orderctl list` shows what there is"},
       {"NOTE_NOT_FOUND", "`orderctl note list ORDER` shows the ids of its notes"},
@@ -54,6 +56,24 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
       {"DELIVERY_STATE_UNKNOWN", kDeliveryStates},
       {"DELIVERY_STATE_NOT_FOUND", kDeliveryStates},
       {"DELIVERY_STATE_NOT_ENTERABLE", kDeliveryStates},
+      {"PAYMENT_NOT_FOUND", kPayShow},
+      {"TRANSACTION_NOT_FOUND", kPayShow},
+      {"PAYMENT_NOT_CAPTURABLE", kPayShow},
+      {"PAYMENT_NOT_VOIDABLE", kPayShow},
+      {"PAYMENT_NOT_REFUNDABLE", kPayShow},
+      {"PAYMENT_BUSY", "another operation is under way; `orderctl pay show ORDER` shows it"},
+      {"PAYMENT_REFERENCE_IN_USE",
+       "`orderctl get` with the order_id above shows the other order, if there is one"},
+      {"CAPTURE_NOT_ALLOWED",
+       "`orderctl states list` shows the states in which money can be captured (capture)"},
+      {"PARTIAL_CAPTURE_NOT_SUPPORTED", "without an AMOUNT all is captured"},
+      {"PARTIAL_REFUND_NOT_SUPPORTED", "without an AMOUNT all is refunded"},
+      {"CONFIRM_EXTERNAL_NOT_ALLOWED", "the gateway makes this refund: leave --confirm out"},
+      {"AUTHORIZATION_EXPIRED", kSync},
+      {"PAYMENT_DISCREPANCY", kSync},
+      {"GATEWAY_CAN_TELL", kSync},
+      {"GATEWAY_NOT_CONFIGURED", "orderd gets its accounts at the start: --gateway NAME=..."},
+      {"GATEWAY_UNAVAILABLE", "nothing was changed: try again later"},
       {"OVERLOADED", "the server sheds load: try again a little later"},
   };
   for (const auto& [of, text] : kHints) {

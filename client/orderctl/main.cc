@@ -16,13 +16,19 @@ constexpr char kFooter[] =
     "  orderctl get 1001                  one order, by its number or id\n"
     "  orderctl status 1001 processing    move it\n"
     "  orderctl ship show 1001            its parcels: methods, tracking numbers, delivery states\n"
+    "  orderctl pay show 1001             its money: what is authorized, captured, refunded\n"
     "  orderctl states list               where orders can go\n"
     "  orderctl COMMAND --help            what a command can do, with examples\n"
     "\n"
     "Exit codes: 0 done; 1 a problem on this side (file, JSON); 2 wrong usage; 3 not found;\n"
-    "4 invalid; 5 conflict (exists already, etag mismatch); 6 refused by a rule; 7 server\n"
-    "unavailable, overloaded or too slow; 8 not permitted; 9 fault of the server; 10 partly done\n"
-    "(some lines of an import or orders of a batch were refused).\n"
+    "4 invalid; 5 conflict (exists already, etag mismatch); 6 refused by a rule, or by the "
+    "gateway;\n"
+    "7 server unavailable, overloaded or too slow; 8 not permitted; 9 fault of the server; 10 "
+    "partly\n"
+    "done (some lines of an import or orders of a batch were refused); 11 money is under way and "
+    "it is\n"
+    "not known yet how that ends (`orderctl pay show ORDER` shows it; do not just repeat the "
+    "command).\n"
     "Answers go to standard output, all else to standard error.";
 
 client::Options client_options(const std::string& server, double timeout_seconds) {
@@ -66,6 +72,7 @@ int run(int argc, char** argv) {
   add_invoice_command(app, action);
   add_note_commands(app, action);
   add_ship_commands(app, action);
+  add_pay_commands(app, action);
   add_states_commands(app, action);
   add_methods_commands(app, action);
 

@@ -1,12 +1,13 @@
 #include "client/orderctl/print_order.h"
 
 #include <fmt/core.h>
-#include <google/protobuf/descriptor.h>
 
 #include <initializer_list>
 #include <map>
 #include <string>
 
+#include "client/orderctl/amounts.h"
+#include "client/orderctl/print_payments.h"
 #include "client/orderctl/print_shipments.h"
 
 namespace orderd::cli {
@@ -41,17 +42,6 @@ std::string format_address(const pb::Address& address) {
                 ", ");
 }
 
-/// PAYMENT_STATUS_PARTLY_CAPTURED -> partly captured
-std::string enum_text(std::string name, std::string_view prefix) {
-  name.erase(0, prefix.size());
-  for (auto& c : name) c = c == '_' ? ' ' : static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return name;
-}
-
-std::string money_or_dash(bool has, const pb::Money& money) {
-  return has ? format_money(money) : "-";
-}
-
 void print_items(const pb::Order& order) {
   fmt::print("\n");
   Table table({"ITEM", "SKU", "NAME", ">QUANTITY", ">UNIT PRICE", ">DISCOUNT", ">TAX", ">TOTAL"});
@@ -76,21 +66,6 @@ void print_totals(const pb::Totals& totals) {
     add(true, adjustment.label(), adjustment.amount());
   }
   add(totals.has_total(), "total", totals.total());
-  table.print();
-}
-
-void print_payments(const pb::Order& order) {
-  fmt::print("\n");
-  Table table({"PAYMENT AT", "REFERENCE", "STATUS", ">AUTHORIZED", ">CAPTURED", ">REFUNDED",
-               ">VOIDED", "DESCRIPTION"});
-  for (const auto& payment : order.payments()) {
-    table.add({payment.gateway_account(), payment.gateway_reference(),
-               enum_text(pb::PaymentStatus_Name(payment.status()), "PAYMENT_STATUS_"),
-               money_or_dash(payment.has_authorized(), payment.authorized()),
-               money_or_dash(payment.has_captured(), payment.captured()),
-               money_or_dash(payment.has_refunded(), payment.refunded()),
-               money_or_dash(payment.has_voided(), payment.voided()), payment.description()});
-  }
   table.print();
 }
 

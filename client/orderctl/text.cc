@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <regex>
 
 #include "client/orderctl/cli.h"
@@ -45,20 +44,6 @@ bool unsafe(char32_t code) {
          (code >= 0x2066 && code <= 0x2069) || code == 0x2028 || code == 0x2029;
 }
 
-/// Digits behind the decimal point where they are not two (ISO 4217).
-int exponent(std::string_view currency) {
-  static constexpr std::string_view kNone =
-      "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND "
-      "VUV XAF XOF XPF";
-  static constexpr std::string_view kThree = "BHD IQD JOD KWD LYD OMR TND";
-  static constexpr std::string_view kFour = "CLF UYW";
-  if (currency.size() != 3) return 2;
-  if (kNone.find(currency) != std::string_view::npos) return 0;
-  if (kThree.find(currency) != std::string_view::npos) return 3;
-  if (kFour.find(currency) != std::string_view::npos) return 4;
-  return 2;
-}
-
 }  // namespace
 
 std::string printable(std::string_view text) {
@@ -85,17 +70,6 @@ std::size_t display_width(std::string_view text) {
     width += static_cast<std::size_t>(columns < 0 ? 1 : columns);
   }
   return width;
-}
-
-std::string format_money(const orders::v1::Money& money) {
-  const int digits = exponent(money.currency_code());
-  const bool negative = money.amount_minor() < 0;
-  auto magnitude = static_cast<std::uint64_t>(money.amount_minor());
-  if (negative) magnitude = 0 - magnitude;
-  std::string text = fmt::format("{:0{}}", magnitude, digits + 1);
-  if (digits > 0) text.insert(text.size() - static_cast<std::size_t>(digits), ".");
-  return fmt::format("{}{}{}{}", negative ? "-" : "", text,
-                     money.currency_code().empty() ? "" : " ", printable(money.currency_code()));
 }
 
 std::string format_time(const google::protobuf::Timestamp& time) {

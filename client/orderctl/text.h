@@ -6,8 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "orders/v1/common.pb.h"
-
 // Text for people.
 
 namespace orderd::cli {
@@ -18,9 +16,6 @@ std::string printable(std::string_view text);
 
 /// Columns that printable text takes on a terminal: wide characters take two, combining ones none.
 std::size_t display_width(std::string_view text);
-
-/// "19.99 EUR", "1999 JPY", "-0.050 KWD".
-std::string format_money(const orders::v1::Money& money);
 
 /// "2026-11-23T08:30:00Z"; "-" if the message has no time.
 std::string format_time(const google::protobuf::Timestamp& time);

@@ -11,12 +11,14 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "orders/sandbox/v1/sandbox.grpc.pb.h"
 #include "orders/v1/order_service.grpc.pb.h"
 #include "orders/v1/settings_service.grpc.pb.h"
 
 namespace orderd::testing {
 
 namespace pb = ::orders::v1;
+namespace sandbox = ::orders::sandbox::v1;
 
 /// An error with an ErrorInfo and, if `retry_ms` is not negative, a RetryInfo.
 inline google::rpc::Status rich_error(grpc::StatusCode code, const std::string& reason,
@@ -42,7 +44,7 @@ inline grpc::Status to_grpc(const google::rpc::Status& rich) {
   return {static_cast<grpc::StatusCode>(rich.code()), rich.message(), rich.SerializeAsString()};
 }
 
-/// Both services on a free port. Every call is recorded; a call first meets the next of `faults`.
+/// The services on a free port. Every call is recorded; a call first meets the next of `faults`.
 class FakeServer {
  public:
   struct Call {
@@ -55,12 +57,13 @@ class FakeServer {
   using Fault = std::function<grpc::Status(grpc::ServerContext&)>;
   using ImportStream = grpc::ServerReaderWriter<pb::ImportOrdersResponse, pb::ImportOrdersRequest>;
 
-  explicit FakeServer(int port = 0) : orders_(*this), settings_(*this) {
+  explicit FakeServer(int port = 0) : orders_(*this), settings_(*this), gateway_(*this) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
                              &port_);
     builder.RegisterService(&orders_);
     builder.RegisterService(&settings_);
+    builder.RegisterService(&gateway_);
     server_ = builder.BuildAndStart();
   }
   ~FakeServer() { server_->Shutdown(std::chrono::system_clock::now()); }
@@ -99,6 +102,19 @@ class FakeServer {
       on_list_methods;
   std::function<void(const pb::GetShipmentMethodRequest&, pb::GetShipmentMethodResponse&)>
       on_get_method;
+  std::function<void(const pb::AddPaymentRequest&, pb::AddPaymentResponse&)> on_add_payment;
+  std::function<void(const pb::CapturePaymentRequest&, pb::CapturePaymentResponse&)> on_capture;
+  std::function<void(const pb::VoidPaymentRequest&, pb::VoidPaymentResponse&)> on_void;
+  std::function<void(const pb::RefundPaymentRequest&, pb::RefundPaymentResponse&)> on_refund;
+  std::function<void(const pb::SyncPaymentsRequest&, pb::SyncPaymentsResponse&)> on_sync;
+  std::function<void(const pb::ResolveTransactionRequest&, pb::ResolveTransactionResponse&)>
+      on_resolve;
+  std::function<void(const pb::ListTransactionsRequest&, pb::ListTransactionsResponse&)>
+      on_list_transactions;
+  std::function<void(const pb::ListUnresolvedTransactionsRequest&,
+                     pb::ListUnresolvedTransactionsResponse&)>
+      on_list_unresolved;
+  std::function<void(const sandbox::AuthorizeRequest&, sandbox::AuthorizeResponse&)> on_authorize;
   /// `attempt` counts the streams from 0.
   std::function<grpc::Status(int attempt, grpc::ServerContext&, ImportStream&)> on_import;
 
@@ -162,6 +178,14 @@ class FakeServer {
     UNARY(UpdateNote, nullptr)
     UNARY(DeleteNote, nullptr)
     UNARY(ListNotes, fake_.on_list_notes)
+    UNARY(AddPayment, fake_.on_add_payment)
+    UNARY(CapturePayment, fake_.on_capture)
+    UNARY(VoidPayment, fake_.on_void)
+    UNARY(RefundPayment, fake_.on_refund)
+    UNARY(SyncPayments, fake_.on_sync)
+    UNARY(ResolveTransaction, fake_.on_resolve)
+    UNARY(ListTransactions, fake_.on_list_transactions)
+    UNARY(ListUnresolvedTransactions, fake_.on_list_unresolved)
 
     grpc::Status ImportOrders(grpc::ServerContext* context, ImportStream* stream) override {
       int attempt = 0;
@@ -200,6 +224,19 @@ class FakeServer {
   };
 #undef UNARY
 
+  class Gateway final : public sandbox::SandboxService::Service {
+   public:
+    explicit Gateway(FakeServer& fake) : fake_(fake) {}
+    grpc::Status Authorize(grpc::ServerContext* context, const sandbox::AuthorizeRequest* request,
+                           sandbox::AuthorizeResponse* response) override {
+      return fake_.unary<sandbox::AuthorizeRequest, sandbox::AuthorizeResponse>(
+          "Authorize", *context, *request, *response, fake_.on_authorize);
+    }
+
+   private:
+    FakeServer& fake_;
+  };
+
   mutable std::mutex mutex_;
   std::deque<Fault> faults_;
   std::vector<Call> calls_;
@@ -207,6 +244,7 @@ class FakeServer {
 
   Orders orders_;
   Settings settings_;
+  Gateway gateway_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
