@@ -1,29 +1,35 @@
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <future>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "server/engine/engine.h"
 #include "server/engine/order_cache.h"
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
+#include "server/ops/background.h"
 #include "server/ops/config.h"
+#include "server/ops/gateways.h"
 #include "server/ops/logging.h"
 #include "server/ops/periodic.h"
+#include "server/payments/accounts.h"
+#include "server/payments/processor.h"
+#include "server/payments/reconciler.h"
 #include "server/rpc/server.h"
 #include "storage/storage.h"
 
@@ -39,6 +45,7 @@ using std::chrono::seconds;
 
 constexpr int kExitDatabase = 3;
 constexpr int kExitListen = 4;
+constexpr int kExitGateway = 5;
 constexpr milliseconds kSettingsRefresh{500};
 constexpr std::chrono::minutes kSweep{10};
 constexpr hours kRequestLife{48};
@@ -89,24 +96,30 @@ void sweep(storage::Storage& storage, const std::atomic<bool>& stopping) {
   }
 }
 
-/// Waits for one of `signals`, which run on `io`; meanwhile background work is started from here.
-void run_until_signal(boost::asio::io_context& io, boost::asio::signal_set& signals,
-                      storage::Storage& storage, engine::Reader& reader,
-                      engine::SettingsCache& settings, const std::function<void()>& shut_down) {
-  boost::asio::thread_pool background(1);
-  std::atomic<bool> stopping = false;
-  SettingsRefresh refresh(reader, settings);
-  ops::Periodic refreshing(io, kSettingsRefresh, [&] { refresh.tick(); });
-  ops::Periodic sweeping(io, kSweep,
-                         [&] { boost::asio::post(background, [&] { sweep(storage, stopping); }); });
-  signals.async_wait([&](const boost::system::error_code&, int) { io.stop(); });
-  io.run();
+/// Takes up the payments whose gateway has to be asked. What it starts goes on by itself.
+void reconcile(payments::Reconciler& reconciler) {
+  try {
+    reconciler.pass();
+  } catch (const storage::Error& error) {
+    spdlog::warn("looking for payments to reconcile failed and will be tried again: {}",
+                 error.what());
+  }
+}
 
-  spdlog::info("shutting down");
-  stopping = true;
-  shut_down();
-  reader.stop();
-  background.join();
+/// An attempt belongs to its sender for a third longer than the gateway may take, or for 5 s
+/// longer.
+payments::Processor::Options processor_options(const ops::Config& config) {
+  payments::Processor::Options options;
+  options.call_timeout = config.gateway_timeout;
+  options.lease_margin = std::min(options.lease_margin, config.gateway_timeout / 3);
+  return options;
+}
+
+payments::Reconciler::Options reconciler_options(const ops::Config& config) {
+  payments::Reconciler::Options options;
+  options.first_delay = config.reconcile_delay;
+  options.claim = std::max<std::chrono::microseconds>(options.claim, 4 * config.gateway_timeout);
+  return options;
 }
 
 void log_of_grpc(gpr_log_func_args* args) {
@@ -130,6 +143,7 @@ int serve(const ops::Config& config) {
     return kExitDatabase;
   }
 
+  boost::asio::io_context io;
   engine::OrderCache cache(config.cache_mb << 20);
   engine::SettingsCache settings(std::move(initial));
   engine::Limits limits;
@@ -137,27 +151,54 @@ int serve(const ops::Config& config) {
   engine::Engine engine(*storage, cache, settings, limits);
   engine::Reader reader(*storage, cache, {});
   engine::SettingsEditor editor(*storage, settings);
+  payments::Accounts accounts({});
+  try {
+    ops::open_gateways(config, accounts);
+  } catch (const std::runtime_error& error) {
+    std::fprintf(stderr, "orderd: %s\n", error.what());
+    return kExitGateway;
+  }
+  payments::Processor processor(engine, reader, accounts, io, processor_options(config));
+  payments::Reconciler reconciler(*storage, processor, reconciler_options(config));
+
   // Before anybody can know of the server: from here on it ends cleanly.
-  boost::asio::io_context io;
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+  std::promise<void> signaled;
+  signals.async_wait([&](const boost::system::error_code&, int) { signaled.set_value(); });
   std::unique_ptr<rpc::Server> server;
   try {
     server = std::make_unique<rpc::Server>(
-        config.listen, rpc::Backend{engine, reader, settings, editor, std::move(secret)});
+        config.listen,
+        rpc::Backend{engine, reader, settings, editor, processor, std::move(secret)});
   } catch (const std::runtime_error& error) {
     std::fprintf(stderr, "orderd: %s\n", error.what());
     return kExitListen;
   }
+
+  SettingsRefresh refresh(reader, settings);
+  ops::Periodic refreshing(io, kSettingsRefresh, [&] { refresh.tick(); });
+  ops::Background sweeping(kSweep, [&](const auto& stopping) { sweep(*storage, stopping); });
+  ops::Background reconciling(config.reconcile_interval,
+                              [&](const auto&) { reconcile(reconciler); });
+  std::thread timers([&io] { io.run(); });
   spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",
                ops::without_password(config.database));
   std::printf("orderd listening on %s:%d\n", ops::host_of(config.listen).c_str(), server->port());
   std::fflush(stdout);
 
-  run_until_signal(io, signals, *storage, reader, settings, [&] {
-    server->shutdown(kDrain);
-    editor.stop();
-    engine.stop();
-  });
+  signaled.get_future().wait();
+  spdlog::info("shutting down");
+  // Each of these may still need what ends after it. Calls that wait for a gateway need the timers.
+  server->shutdown(kDrain);
+  reconciling.stop();
+  reconciler.stop();
+  processor.stop();
+  io.stop();
+  timers.join();
+  sweeping.stop();
+  editor.stop();
+  engine.stop();
+  reader.stop();
   spdlog::info("done");
   return 0;
 }

@@ -1,10 +1,22 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace orderd::ops {
+
+/// An account at a payment gateway: NAME=sandbox:PATH, NAME=stripe:KEYFILE or
+/// NAME=stripe:env:VARIABLE.
+struct GatewayAccount {
+  enum class Kind { kSandbox, kStripeKeyFile, kStripeKeyVariable };
+  std::string name;
+  Kind kind{};
+  /// The path or the variable.
+  std::string location;
+};
 
 /// What the operator says on the command line and in the environment.
 struct Config {
@@ -13,6 +25,12 @@ struct Config {
   int lanes = 1;
   std::size_t cache_mb = 256;
   std::string log_level = "info";
+  /// Beside "external".
+  std::vector<GatewayAccount> gateways;
+  std::string stripe_url = "https://api.stripe.com";
+  std::chrono::milliseconds gateway_timeout{15'000};
+  std::chrono::milliseconds reconcile_interval{5'000};
+  std::chrono::milliseconds reconcile_delay{60'000};
 };
 
 /// Reads the configuration; the command line wins over the environment. Nothing if the program is

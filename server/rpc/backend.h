@@ -6,6 +6,7 @@
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
+#include "server/payments/processor.h"
 
 namespace orderd::rpc {
 
@@ -15,6 +16,7 @@ struct Backend {
   engine::Reader& reader;
   engine::SettingsCache& settings;
   engine::SettingsEditor& editor;
+  payments::Processor& processor;
   /// For page tokens: storage::Storage::secret().
   std::string secret;
 };

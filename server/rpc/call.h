@@ -24,11 +24,13 @@
 #include "server/orders/invoice.h"
 #include "server/orders/methods.h"
 #include "server/orders/notes.h"
+#include "server/orders/payments.h"
 #include "server/orders/reads.h"
 #include "server/orders/shipments.h"
 #include "server/orders/states.h"
 #include "server/orders/status.h"
 #include "server/orders/update.h"
+#include "server/payments/sandbox_requests.h"
 #include "server/rpc/wire.h"
 
 // The guard around every call: who calls, until when, whether the request is valid, how errors and
@@ -110,6 +112,8 @@ class CallRecord {
   /// Whether the caller has gone. It may outlive the call.
   std::function<bool()> abandoned() const;
   void cancel() { life_->canceled = true; }
+  /// When the caller stops waiting, or the default.
+  std::chrono::steady_clock::time_point deadline() const { return life_->deadline; }
   /// Kept for the log if they are UUIDs, so that nobody writes lines of their own into it.
   void identify_subject(std::string_view order_id, std::string_view request_id);
 
@@ -146,6 +150,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const std::string& actor() const { return record_.actor(); }
   std::string_view method() const { return record_.method(); }
   std::function<bool()> abandoned() const { return record_.abandoned(); }
+  std::chrono::steady_clock::time_point deadline() const { return record_.deadline(); }
 
   /// Runs `fill(response)`, which returns absl::Status, and ends the call with what it says.
   template <class Fill>

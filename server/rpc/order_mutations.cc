@@ -3,8 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "server/engine/request_hash.h"
-#include "server/orders/actions.h"
+#include "server/rpc/mutation.h"
 #include "server/rpc/order_service.h"
 
 // The mutations of one order, and of a batch of them. The rule that a command carries refers to the
@@ -16,66 +15,6 @@ namespace {
 using engine::Answer;
 using engine::Command;
 using rules::Target;
-
-/// An id of another form names no order, and neither does the nil id; so it takes the way of all
-/// commands, and a replay is still recognized before the order is missed.
-Uuid order_id_of(std::string_view text) { return Uuid::parse(text).value_or(Uuid{}); }
-
-std::optional<RequestKey> request_key(const std::string& actor, std::string_view method,
-                                      const std::string& request_id, int index = 0) {
-  const auto id = Uuid::parse(request_id);
-  if (!id) return std::nullopt;
-  return engine::request_key(actor, method, *id, index);
-}
-
-template <class Call>
-Command command_for(const Call& call) {
-  const auto& request = call.request();
-  Command command;
-  command.actor = call.actor();
-  command.request_id = request.request_id();
-  command.request = request_key(call.actor(), call.method(), request.request_id());
-  if (command.request) command.body_hash = engine::body_hash(request);
-  if constexpr (requires { request.order_id(); }) {
-    command.order_id = order_id_of(request.order_id());
-    command.order_id_text = request.order_id();
-    command.expected_etag = request.etag();
-  }
-  command.bytes += request.ByteSizeLong();
-  command.abandoned = call.abandoned();
-  return command;
-}
-
-template <class Response>
-void fill(Response& response, const Answer& answer, const Settings& settings) {
-  *response.mutable_order() = answer.order->order;
-  rules::add_tracking_urls(*response.mutable_order(), settings);
-  rules::add_available_actions(*response.mutable_order(), settings);
-  response.set_etag(answer.etag);
-  response.set_changed(answer.changed);
-  response.set_replayed(answer.replayed);
-  if constexpr (requires { response.mutable_note(); }) {
-    if (answer.note) {
-      *response.mutable_note() = *answer.note;
-    } else {
-      response.mutable_note()->set_note_id(answer.outcome.note_id());
-    }
-  }
-  if constexpr (requires { response.mutable_results(); }) {
-    *response.mutable_results() = answer.outcome.shipment_results();
-  }
-}
-
-template <class Call>
-void submit(Call* call, Backend& backend, Command command) {
-  command.done = [call, &backend](absl::StatusOr<Answer> answer) {
-    call->answer([&](auto& response) {
-      if (answer.ok()) fill(response, *answer, *backend.settings.get());
-      return answer.status();
-    });
-  };
-  backend.engine.submit(std::move(command));
-}
 
 /// The rows that a change of shipments writes, about.
 int rows_of(const pb::UpdateShipmentsRequest& request) {

@@ -6,18 +6,12 @@
 #include "server/orders/fields.h"
 #include "server/orders/text.h"
 #include "server/rpc/order_service.h"
+#include "server/rpc/paging.h"
 
 // The reads of orders and notes.
 
 namespace orderd::rpc {
 namespace {
-
-constexpr int kDefaultPageSize = 50;
-constexpr int kMaxPageSize = 1000;
-/// A page ends here, well below the 4 MiB that a client takes by default.
-constexpr std::size_t kPageBytes = 3u << 20;
-
-int page_size(int asked) { return asked == 0 ? kDefaultPageSize : std::min(asked, kMaxPageSize); }
 
 void set_view(pb::Order& order, pb::OrderView view, const Settings& settings) {
   if (view == pb::ORDER_VIEW_SUMMARY) {
@@ -104,14 +98,6 @@ storage::ListQuery list_query(const pb::ListOrdersRequest& request, const Settin
   query.ascending = request.direction() == pb::SORT_DIRECTION_ASCENDING;
   query.limit = page_size(request.page_size());
   return query;
-}
-
-internal::PageToken make_token(const std::string& scope, const storage::ListQuery::Keyset& at) {
-  internal::PageToken token;
-  token.set_scope(scope);
-  token.set_sort_key(at.sort_key);
-  token.set_id(std::string(at.id.raw()));
-  return token;
 }
 
 /// Adds orders while they fit into a message; returns how many.
@@ -216,7 +202,8 @@ grpc::ServerUnaryReactor* OrderService::ListOrders(Context* context, const Bytes
               page.next = keyset(*page.orders[added - 1], query.sort);
             }
             if (page.next) {
-              response.set_next_page_token(tokens_.seal(make_token(scope, *page.next)));
+              response.set_next_page_token(
+                  tokens_.seal(make_token(scope, page.next->sort_key, page.next->id.raw())));
             }
             return absl::OkStatus();
           });
@@ -249,19 +236,13 @@ grpc::ServerUnaryReactor* OrderService::ListNotes(Context* context, const Bytes*
           }
           std::vector<pb::Note> notes = tx.list_notes(id, after, size + 1);
           call->answer([&](pb::ListNotesResponse& response) {
-            std::size_t bytes = 0;
-            for (pb::Note& note : notes) {
-              bytes += note.ByteSizeLong();
-              const bool full = response.notes_size() == size ||
-                                (bytes > kPageBytes && response.notes_size() > 0);
-              if (full) {
-                const auto last = Uuid::parse(response.notes().rbegin()->note_id());
-                response.set_next_page_token(
-                    tokens_.seal(make_token(scope, {0, last.value_or(Uuid{})})));
-                break;
-              }
-              *response.add_notes() = std::move(note);
+            const std::size_t length = page_length(notes, size);
+            if (length < notes.size()) {
+              const auto last = Uuid::parse(notes[length - 1].note_id()).value();
+              response.set_next_page_token(tokens_.seal(make_token(scope, 0, last.raw())));
+              notes.resize(length);
             }
+            for (pb::Note& note : notes) *response.add_notes() = std::move(note);
             return absl::OkStatus();
           });
         };

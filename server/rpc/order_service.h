@@ -4,21 +4,26 @@
 #include "server/rpc/backend.h"
 #include "server/rpc/call.h"
 #include "server/rpc/page_token.h"
+#include "server/rpc/raw_methods.h"
 
 namespace orderd::rpc {
 
 namespace detail {
-// Requests arrive as bytes, so that what does not parse gets a precise error (wire.h).
 using S = pb::OrderService;
-using OrderServiceBase = S::WithRawCallbackMethod_CreateOrder<
-    S::WithRawCallbackMethod_ImportOrders<S::WithRawCallbackMethod_GetOrder<
-        S::WithRawCallbackMethod_BatchGetOrders<S::WithRawCallbackMethod_ListOrders<
-            S::WithRawCallbackMethod_UpdateOrder<S::WithRawCallbackMethod_UpdateOrderStatus<
-                S::WithRawCallbackMethod_BatchUpdateOrderStatus<
-                    S::WithRawCallbackMethod_UpdateInvoice<
-                        S::WithRawCallbackMethod_UpdateShipments<S::WithRawCallbackMethod_AddNote<
-                            S::WithRawCallbackMethod_UpdateNote<S::WithRawCallbackMethod_DeleteNote<
-                                S::WithRawCallbackMethod_ListNotes<S::Service>>>>>>>>>>>>>>;
+using OrderServiceBase =
+    RawMethods<S, S::WithRawCallbackMethod_CreateOrder, S::WithRawCallbackMethod_ImportOrders,
+               S::WithRawCallbackMethod_GetOrder, S::WithRawCallbackMethod_BatchGetOrders,
+               S::WithRawCallbackMethod_ListOrders, S::WithRawCallbackMethod_UpdateOrder,
+               S::WithRawCallbackMethod_UpdateOrderStatus,
+               S::WithRawCallbackMethod_BatchUpdateOrderStatus,
+               S::WithRawCallbackMethod_UpdateInvoice, S::WithRawCallbackMethod_UpdateShipments,
+               S::WithRawCallbackMethod_AddPayment, S::WithRawCallbackMethod_CapturePayment,
+               S::WithRawCallbackMethod_VoidPayment, S::WithRawCallbackMethod_RefundPayment,
+               S::WithRawCallbackMethod_SyncPayments, S::WithRawCallbackMethod_ListTransactions,
+               S::WithRawCallbackMethod_ListUnresolvedTransactions,
+               S::WithRawCallbackMethod_ResolveTransaction, S::WithRawCallbackMethod_AddNote,
+               S::WithRawCallbackMethod_UpdateNote, S::WithRawCallbackMethod_DeleteNote,
+               S::WithRawCallbackMethod_ListNotes>::Base;
 }  // namespace detail
 
 /// The adapters of `orders.v1.OrderService`: a request becomes a command or a read, an answer
@@ -42,6 +47,14 @@ class OrderService final : public detail::OrderServiceBase {
   Unary* BatchUpdateOrderStatus(Context* context, const Bytes* in, Bytes* out) override;
   Unary* UpdateInvoice(Context* context, const Bytes* in, Bytes* out) override;
   Unary* UpdateShipments(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* AddPayment(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* CapturePayment(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* VoidPayment(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* RefundPayment(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* SyncPayments(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListTransactions(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListUnresolvedTransactions(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ResolveTransaction(Context* context, const Bytes* in, Bytes* out) override;
   Unary* AddNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* UpdateNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* DeleteNote(Context* context, const Bytes* in, Bytes* out) override;

@@ -46,8 +46,7 @@ std::optional<internal::PageToken> PageTokens::open(std::string_view text,
   const std::string expected = mac(secret_, body);
   if (CRYPTO_memcmp(expected.data(), raw.data(), kMacBytes) != 0) return std::nullopt;
   internal::PageToken token;
-  if (!token.ParseFromArray(body.data(), static_cast<int>(body.size())) || token.scope() != scope ||
-      token.id().size() != Uuid{}.bytes.size()) {
+  if (!token.ParseFromArray(body.data(), static_cast<int>(body.size())) || token.scope() != scope) {
     return std::nullopt;
   }
   return token;

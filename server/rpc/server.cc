@@ -42,6 +42,10 @@ Server::Server(const std::string& address, Backend backend, CallObserver observe
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(&orders_);
   builder.RegisterService(&settings_);
+  if (SandboxService::wanted(backend_.processor.accounts())) {
+    sandbox_.emplace(guard_, backend_);
+    builder.RegisterService(&*sandbox_);
+  }
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port_ == 0) {
     throw std::runtime_error("can't listen on " + address + "; is the port taken?");

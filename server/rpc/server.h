@@ -4,16 +4,18 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "server/rpc/backend.h"
 #include "server/rpc/call.h"
 #include "server/rpc/order_service.h"
+#include "server/rpc/sandbox_service.h"
 #include "server/rpc/settings_service.h"
 
 namespace orderd::rpc {
 
-/// The gRPC server: both services, health and reflection.
+/// The gRPC server: both services, the sandbox's if an account is one, health and reflection.
 class Server {
  public:
   /// `address` is HOST:PORT; port 0 picks a free one. Throws std::runtime_error if it can't listen
@@ -33,6 +35,7 @@ class Server {
   Guard guard_;
   OrderService orders_;
   SettingsService settings_;
+  std::optional<SandboxService> sandbox_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -3,23 +3,21 @@
 #include "orders/v1/settings_service.grpc.pb.h"
 #include "server/rpc/backend.h"
 #include "server/rpc/call.h"
+#include "server/rpc/raw_methods.h"
 
 namespace orderd::rpc {
 
 namespace detail {
 using T = pb::OrderSettingsService;
-using OrderStateMethods =
-    T::WithRawCallbackMethod_CreateOrderState<T::WithRawCallbackMethod_GetOrderState<
-        T::WithRawCallbackMethod_ListOrderStates<T::WithRawCallbackMethod_UpdateOrderState<
-            T::WithRawCallbackMethod_DeleteOrderState<T::Service>>>>>;
-using DeliveryStateMethods =
-    T::WithRawCallbackMethod_CreateDeliveryState<T::WithRawCallbackMethod_GetDeliveryState<
-        T::WithRawCallbackMethod_ListDeliveryStates<T::WithRawCallbackMethod_UpdateDeliveryState<
-            T::WithRawCallbackMethod_DeleteDeliveryState<OrderStateMethods>>>>>;
-using SettingsServiceBase =
-    T::WithRawCallbackMethod_CreateShipmentMethod<T::WithRawCallbackMethod_GetShipmentMethod<
-        T::WithRawCallbackMethod_ListShipmentMethods<T::WithRawCallbackMethod_UpdateShipmentMethod<
-            T::WithRawCallbackMethod_DeleteShipmentMethod<DeliveryStateMethods>>>>>;
+using SettingsServiceBase = RawMethods<
+    T, T::WithRawCallbackMethod_CreateOrderState, T::WithRawCallbackMethod_GetOrderState,
+    T::WithRawCallbackMethod_ListOrderStates, T::WithRawCallbackMethod_UpdateOrderState,
+    T::WithRawCallbackMethod_DeleteOrderState, T::WithRawCallbackMethod_CreateDeliveryState,
+    T::WithRawCallbackMethod_GetDeliveryState, T::WithRawCallbackMethod_ListDeliveryStates,
+    T::WithRawCallbackMethod_UpdateDeliveryState, T::WithRawCallbackMethod_DeleteDeliveryState,
+    T::WithRawCallbackMethod_CreateShipmentMethod, T::WithRawCallbackMethod_GetShipmentMethod,
+    T::WithRawCallbackMethod_ListShipmentMethods, T::WithRawCallbackMethod_UpdateShipmentMethod,
+    T::WithRawCallbackMethod_DeleteShipmentMethod>::Base;
 }  // namespace detail
 
 /// The adapters of `orders.v1.OrderSettingsService`.

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "server/ops/config.h"
+#include "server/payments/accounts.h"
+
+namespace orderd::ops {
+
+/// Adds "external" and the accounts of the configuration. Throws std::runtime_error, which says
+/// what to do, if one can't be used.
+void open_gateways(const Config& config, payments::Accounts& accounts);
+
+}  // namespace orderd::ops
