@@ -16,20 +16,27 @@ namespace orderd::payments {
 class Account;
 
 /// The configured accounts, "external" among them. Calls to a gateway block, so each account has
-/// threads of its own, a bounded queue, and a circuit breaker: after several calls in a row that got
-/// no answer it is left alone for a while, then tried with one.
+/// threads of its own, and a circuit breaker: after several calls in a row that got no answer it is
+/// left alone for a while, then tried with one. Thread-safe.
 class Accounts : public rules::GatewayDirectory {
  public:
   struct Limits {
     int threads = 4;
-    /// Calls that may wait for a thread.
+    /// Jobs of callers that may wait for a thread; beyond, rules refuse (`available`).
     int waiting = 256;
     /// Failures in a row that open the circuit, and for how long it stays open.
     int failures = 5;
     std::chrono::milliseconds pause{5'000};
   };
+  enum class Priority {
+    /// Somebody waits for it.
+    kCaller,
+    /// Runs when no caller's job waits, and leaves one thread to callers (if there are several).
+    kBackground,
+  };
 
   explicit Accounts(const Limits& limits);
+  /// Stops as by `stop`.
   ~Accounts() override;
 
   /// Before the first call only.
@@ -44,12 +51,17 @@ class Accounts : public rules::GatewayDirectory {
   /// Sorted.
   std::vector<std::string> names() const;
 
-  /// Runs `call` on a thread of the account's, behind those that wait. `call` says whether the
-  /// gateway answered (for the breaker). Never refuses: what has been written must be sent.
-  void run(std::string_view account, std::function<bool()> call);
+  /// Runs `job` on a thread of the account's, behind those that wait. Never refuses: what has been
+  /// written must be sent. A job that never gets its turn, because of `stop`, is destroyed.
+  void run(std::string_view account, Priority priority, std::function<void()> job);
 
-  /// Waits for the calls that run; those that wait are dropped (the reconciler finds what they were
-  /// for). No `run` may follow.
+  /// Called before a call to a gateway: false if the circuit is open. Once it has been open for
+  /// long enough, true for one call, which is the probe.
+  bool enter(std::string_view account);
+  /// And after it: whether the gateway answered.
+  void leave(std::string_view account, bool answered);
+
+  /// Waits for the jobs that run; destroys those that wait, and those that come later.
   void stop();
 
  private:

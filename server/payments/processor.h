@@ -5,8 +5,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "server/engine/engine.h"
 #include "server/engine/reader.h"
@@ -18,21 +18,39 @@
 namespace orderd::payments {
 
 /// Drives attempts and readings between the engine and the gateways. Thread-safe; never blocks its
-/// caller.
+/// caller. What it is given outlives it.
 class Processor {
  public:
   struct Options {
     /// How long a gateway has to answer.
     std::chrono::milliseconds call_timeout{15'000};
-    /// An attempt belongs to its sender for `call_timeout` and this; then the reconciler takes it up.
+    /// An attempt belongs to its sender for `call_timeout` and this; then the reconciler takes it
+    /// up.
     std::chrono::milliseconds lease_margin{5'000};
-    /// How long before its deadline a caller is answered with what is known.
+    /// How long before its deadline a caller is answered with what is known; but no caller gives
+    /// more than half of his time for that.
     std::chrono::milliseconds answer_margin{200};
   };
   using Done = engine::Command::Done;
 
+  /// What became of a visit to a payment's gateway.
+  struct Visit {
+    enum class Result {
+      /// Something became known and is written; the payment is scheduled anew.
+      kNews,
+      kNothing,
+      /// The gateway was not asked: the circuit is open, or the time was over.
+      kNotAsked,
+    };
+    Result result = Result::kNotAsked;
+    /// When the oldest of the transactions began that are open still.
+    std::optional<Micros> open_since;
+  };
+
+  /// `timers` answers callers in time; somebody runs it.
   Processor(engine::Engine& engine, engine::Reader& reader, Accounts& accounts,
             boost::asio::io_context& timers, const Options& options);
+  /// Stops as by `stop`.
   ~Processor();
 
   const Accounts& accounts() const;
@@ -41,8 +59,9 @@ class Processor {
 
   /// Runs a command that writes an attempt on a payment (its rule is one of payments.h), then sends
   /// the attempt, then settles it. `command.done` hears once: the refusal; or what a replay or
-  /// `validate_only` found; or the settled attempt; or, shortly before `deadline`, the attempt as it
-  /// is. An UNSYNCED payment is synced first.
+  /// `validate_only` found; or the settled attempt, with the etag after it; or, shortly before
+  /// `deadline`, the attempt as it was written. An UNSYNCED payment is synced first. The rule may
+  /// still run after an answer.
   void attempt(engine::Command command, std::string payment_id, Deadline deadline);
 
   /// Reads the gateways of a payment (empty `payment_id`: of all that have one) and folds what they
@@ -50,12 +69,13 @@ class Processor {
   void sync(engine::Command command, std::string payment_id, Deadline deadline);
 
   /// For the reconciler: reads the gateway of one payment, folds, sends again what has to be.
-  /// `done(changed)`: whether anything became known; false also if the gateway could not be asked.
-  void reconcile(const Uuid& order_id, const std::string& payment_id,
-                 std::function<void(bool changed)> done);
+  /// Begins nothing that might not end before `until`. `done` is called exactly once.
+  void reconcile(const Uuid& order_id, const std::string& payment_id, Deadline until,
+                 std::function<void(Visit)> done);
 
-  /// Returns when no gateway call runs. Nothing new is sent any more; what waits is left to the
-  /// reconciler of the next start. The engine must still run.
+  /// Returns when no gateway call runs, no command is under way, and everybody has been answered.
+  /// Nothing new is sent any more; what waits is left to the reconciler of the next start. The
+  /// engine and the reader must still run.
   void stop();
 
  private:

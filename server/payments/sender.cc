@@ -1,0 +1,264 @@
+#include "server/payments/sender.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "server/orders/errors.h"
+#include "server/orders/payments.h"
+#include "server/payments/failpoint.h"
+
+namespace orderd::payments {
+namespace {
+
+using engine::Answer;
+using engine::Command;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+using Kind = CallResult::Kind;
+
+constexpr milliseconds kFirstPause{20};
+constexpr milliseconds kLongestPause{1'000};
+constexpr milliseconds kRetryDelay{1'000};
+/// Readings in a row that other movements of money made stale.
+constexpr int kMaxReadings = 10;
+
+bool passes(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
+}
+
+/// Whether the gateway said anything about the request.
+bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
+
+bool is_open_end(Kind kind) { return !is_answer(kind) || kind == Kind::kStateConflict; }
+
+/// `conflict`: the result is a refusal made of a conflict and of a reading after it, so it is about
+/// an attempt that the reading does not show.
+Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
+                       const CallResult& result, bool conflict) {
+  Command command = own_command(order_id);
+  command.transaction_id = attempt_id;
+  command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
+    rules::Change nothing;
+    nothing.outcome.set_transaction_id(attempt_id.to_string());
+    if (conflict && (target.transaction == nullptr ||
+                     target.transaction->status() != pb::TRANSACTION_STATUS_UNKNOWN)) {
+      return nothing;
+    }
+    auto change = rules::settle(payment_id, attempt_id, result, target, context);
+    // So that the answer has the attempt in any case.
+    if (change.ok()) change->outcome.set_transaction_id(attempt_id.to_string());
+    return change;
+  };
+  return command;
+}
+
+}  // namespace
+
+Command own_command(const Uuid& order_id) {
+  Command command;
+  command.actor = "orderd";
+  command.order_id = order_id;
+  command.order_id_text = order_id.to_string();
+  return command;
+}
+
+absl::Status to_status(const FetchError& error, const pb::Payment& payment) {
+  switch (error.kind) {
+    case FetchError::Kind::kNotFound:
+      return errors::gateway_payment_not_found(payment.payment_id());
+    case FetchError::Kind::kUnusable:
+      return errors::gateway_payment_unusable(payment.payment_id());
+    case FetchError::Kind::kUnavailable:
+      break;
+  }
+  return errors::gateway_unavailable(payment.gateway_account(),
+                                     error.retry_after.value_or(kRetryDelay));
+}
+
+std::variant<Reading, FetchError> Sender::fetch(const pb::Payment& payment,
+                                                const std::string& currency_code,
+                                                Deadline deadline) {
+  const std::string& account = payment.gateway_account();
+  Gateway* gateway = accounts_.find(account);
+  if (gateway == nullptr) return FetchError{FetchError::Kind::kUnavailable, {}, std::nullopt};
+  accounts_.enter(account);
+  std::variant<Reading, FetchError> result;
+  try {
+    result = gateway->fetch({payment.gateway_reference(), currency_code}, call_deadline(deadline));
+  } catch (const std::exception&) {
+    // What an exception says may be a gateway's text.
+    spdlog::error("reading a payment of account {} failed", account);
+    result = FetchError{FetchError::Kind::kUnavailable, {}, std::nullopt};
+  }
+  const auto* error = std::get_if<FetchError>(&result);
+  accounts_.leave(account, error == nullptr || error->kind != FetchError::Kind::kUnavailable);
+  return result;
+}
+
+CallResult Sender::call(const pb::Payment& payment, const pb::PaymentTransaction& attempt,
+                        Deadline lease_end) {
+  const std::string& account = payment.gateway_account();
+  Gateway* gateway = accounts_.find(account);
+  CallResult result;
+  if (gateway == nullptr) {
+    result.kind = Kind::kNotExecuted;
+    result.reason = "GATEWAY_NOT_CONFIGURED";
+    return result;
+  }
+  accounts_.enter(account);
+  try {
+    result = call_gateway(*gateway, payment, attempt, call_deadline(lease_end));
+  } catch (const std::exception&) {
+    spdlog::error("attempt {} failed within the gateway of account {}", attempt.transaction_id(),
+                  account);
+  }
+  accounts_.leave(account, is_answer(result.kind));
+  return result;
+}
+
+CallResult Sender::call_gateway(Gateway& gateway, const pb::Payment& payment,
+                                const pb::PaymentTransaction& attempt, Deadline deadline) {
+  const PaymentRef reference{payment.gateway_reference(), attempt.amount().currency_code()};
+  Attempt sent;
+  sent.attempt_id = attempt.transaction_id();
+  sent.idempotency_key = attempt.transaction_id();
+  sent.amount_minor = attempt.amount().amount_minor();
+  sent.final_capture = attempt.final_capture();
+  sent.multi_capture = payment.capabilities().multi_capture();
+  switch (attempt.kind()) {
+    case pb::TRANSACTION_KIND_CAPTURE:
+      return gateway.capture(reference, sent, deadline);
+    case pb::TRANSACTION_KIND_VOID:
+      return gateway.void_remainder(reference, sent, deadline);
+    case pb::TRANSACTION_KIND_REFUND:
+      return gateway.refund(reference, sent, deadline);
+    default:
+      spdlog::error("attempt {} is of a kind that nobody can send", attempt.transaction_id());
+      return {};
+  }
+}
+
+std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& payment,
+                                   const pb::PaymentTransaction& attempt, Deadline lease_end,
+                                   bool again) {
+  // Somebody else may be at it by then.
+  if (Clock::now() >= lease_end) return std::nullopt;
+  failpoint("before_gateway_call");
+  CallResult result = call(payment, attempt, lease_end);
+  failpoint("after_gateway_applied");
+
+  const bool conflict =
+      result.kind == Kind::kStateConflict &&
+      read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok();
+  if (conflict) {
+    result.kind = Kind::kRefused;
+    if (result.reason.empty()) result.reason = "STATE_CONFLICT";
+  }
+  // Written again, it would be due again at once; this way the pauses grow.
+  if (again && is_open_end(result.kind) && result.reason == attempt.reason()) return std::nullopt;
+
+  failpoint("before_transaction_two");
+  const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
+  auto answer = run_until(
+      settle_command(order_id, payment.payment_id(), attempt_id, result, conflict), lease_end);
+  if (!answer.ok()) {
+    spdlog::warn("the result of attempt {} can't be written and is left to the reconciler: {}",
+                 attempt.transaction_id(), errors::reason(answer.status()));
+    return std::nullopt;
+  }
+  failpoint("after_commit_before_answer");
+  return *std::move(answer);
+}
+
+Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
+                                     const std::string& payment_id, Deadline deadline) {
+  milliseconds delay = kFirstPause;
+  for (int tries = 1;; ++tries) {
+    if (order == nullptr) {
+      Command look = own_command(order_id);
+      look.rule = [](const rules::Target&, const rules::Context&) { return rules::Change{}; };
+      auto looked = run(std::move(look));
+      if (!looked.ok()) return {looked.status(), {}};
+      order = looked->order;
+    }
+    const pb::Payment* payment = rules::find_payment(order->order, payment_id);
+    if (payment == nullptr)
+      return {errors::payment_not_found(order->order.order_id(), payment_id), {}};
+
+    std::vector<rules::PaymentReading> readings;
+    if (payment->gateway_account() != rules::kExternal) {
+      auto fetched = fetch(*payment, order->order.currency_code(), deadline);
+      if (const auto* error = std::get_if<FetchError>(&fetched)) {
+        return {to_status(*error, *payment), {}};
+      }
+      readings.push_back({payment_id, payment->revision(), std::get<Reading>(std::move(fetched))});
+    }
+
+    // The rule may run several times; the last one counts.
+    const auto send_again = std::make_shared<std::vector<pb::PaymentTransaction>>();
+    Command command = own_command(order_id);
+    command.wants_ledger = true;
+    command.rule = [=, ids = Uuid::generate()](const rules::Target& target,
+                                               const rules::Context& context) -> rules::Result {
+      auto change = rules::fold_readings(readings, ids, target, context);
+      if (!change.ok()) return change;
+      const pb::Order& after = change->after ? *change->after : *target.order;
+      if (const pb::Payment* folded = rules::find_payment(after, payment_id)) {
+        *send_again = rules::to_send_again(after, *folded, *context.settings, context.now);
+      }
+      return change;
+    };
+    auto answer = run(std::move(command));
+    const bool stale = errors::reason(answer.status()) == "STALE_READING";
+    if (!stale || tries == kMaxReadings || Clock::now() >= deadline) {
+      return {std::move(answer), std::move(*send_again)};
+    }
+    order = nullptr;
+    pause(std::exchange(delay, delay * 2));
+  }
+}
+
+absl::StatusOr<Answer> Sender::run(Command command) {
+  const auto promise = std::make_shared<std::promise<absl::StatusOr<Answer>>>();
+  auto answer = promise->get_future();
+  command.done = [promise](absl::StatusOr<Answer> result) {
+    promise->set_value(std::move(result));
+  };
+  engine_.submit(std::move(command));
+  return answer.get();
+}
+
+absl::StatusOr<Answer> Sender::run_until(const Command& command, Deadline end) {
+  milliseconds delay = kFirstPause;
+  while (true) {
+    auto answer = run(command);
+    if (answer.ok() || !passes(answer.status()) || Clock::now() + delay >= end) return answer;
+    {
+      std::lock_guard lock(mutex_);
+      if (stopping_) return answer;
+    }
+    pause(delay);
+    delay = std::min(delay * 2, kLongestPause);
+  }
+}
+
+Deadline Sender::call_deadline(Deadline end) const {
+  return std::min(Clock::now() + call_timeout_, end);
+}
+
+void Sender::pause(milliseconds time) {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, time, [this] { return stopping_; });
+}
+
+void Sender::stop() {
+  std::lock_guard lock(mutex_);
+  stopping_ = true;
+  wake_.notify_all();
+}
+
+}  // namespace orderd::payments

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "server/engine/engine.h"
+#include "server/orders/readings.h"
+#include "server/payments/accounts.h"
+
+namespace orderd::payments {
+
+/// The calls to gateways and what is written of them, step by step. Everything here blocks, for as
+/// long as a gateway takes and the engine's commit after it: for threads of the accounts only.
+class Sender {
+ public:
+  Sender(engine::Engine& engine, Accounts& accounts, std::chrono::milliseconds call_timeout)
+      : engine_(engine), accounts_(accounts), call_timeout_(call_timeout) {}
+
+  std::variant<Reading, FetchError> fetch(const pb::Payment& payment,
+                                          const std::string& currency_code, Deadline deadline);
+
+  /// Sends an attempt that is committed, and settles it. The answer is the attempt as it is then.
+  /// Nothing if that is left to the reconciler: the time is over, or the result can't be written,
+  /// or (sent `again`) it is as unknown as before.
+  std::optional<engine::Answer> send(const Uuid& order_id, const pb::Payment& payment,
+                                     const pb::PaymentTransaction& attempt, Deadline lease_end,
+                                     bool again);
+
+  struct Folded {
+    absl::StatusOr<engine::Answer> answer;
+    /// What is to be sent again then.
+    std::vector<pb::PaymentTransaction> send_again;
+  };
+  /// Asks the gateway of one payment and folds what it says; again while money moves meanwhile.
+  /// `order`: as it was just now, or null. An external payment has no reading.
+  Folded read_and_fold(const Uuid& order_id, OrderPtr order, const std::string& payment_id,
+                       Deadline deadline);
+
+  /// Waits; not after `stop`.
+  void pause(std::chrono::milliseconds time);
+  void stop();
+
+ private:
+  CallResult call(const pb::Payment& payment, const pb::PaymentTransaction& attempt,
+                  Deadline lease_end);
+  CallResult call_gateway(Gateway& gateway, const pb::Payment& payment,
+                          const pb::PaymentTransaction& attempt, Deadline deadline);
+  absl::StatusOr<engine::Answer> run(engine::Command command);
+  /// Until it is not refused for a reason that passes, or the time is over.
+  absl::StatusOr<engine::Answer> run_until(const engine::Command& command, Deadline end);
+  Deadline call_deadline(Deadline end) const;
+
+  engine::Engine& engine_;
+  Accounts& accounts_;
+  const std::chrono::milliseconds call_timeout_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  bool stopping_ = false;
+};
+
+/// A command of the server itself.
+engine::Command own_command(const Uuid& order_id);
+/// Why a reading could not be had, as an error.
+absl::Status to_status(const FetchError& error, const pb::Payment& payment);
+
+}  // namespace orderd::payments
