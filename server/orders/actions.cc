@@ -2,10 +2,31 @@
 
 #include "server/orders/errors.h"
 #include "server/orders/lookup.h"
+#include "server/orders/money.h"
+#include "server/orders/payments.h"
 #include "server/orders/shipments.h"
 #include "server/orders/status.h"
 
 namespace orderd::rules {
+namespace {
+
+void add_payment_action(pb::ActionKind kind, const pb::Payment& payment, const Allowance& allowance,
+                        pb::Order& order) {
+  auto& action = *order.add_available_actions();
+  action.set_kind(kind);
+  action.set_payment_id(payment.payment_id());
+  const std::string reason = errors::reason(allowance.refusal);
+  // The call syncs such a payment first, so it may be made; how much there is is not known yet.
+  const bool unsynced = reason == errors::reason(errors::payment_unsynced(""));
+  action.set_allowed(allowance.refusal.ok() || unsynced);
+  if (!action.allowed()) action.set_reason(reason);
+  if (payment.has_authorized()) {
+    *action.mutable_max_amount() =
+        make_money(payment.authorized().currency_code(), allowance.max_minor);
+  }
+}
+
+}  // namespace
 
 void add_available_actions(pb::Order& order, const Settings& settings) {
   order.clear_available_actions();
@@ -23,6 +44,12 @@ void add_available_actions(pb::Order& order, const Settings& settings) {
   action.set_kind(pb::ACTION_KIND_UPDATE_SHIPMENTS);
   action.set_allowed(refusal.ok());
   action.set_reason(errors::reason(refusal));
+  for (const auto& payment : order.payments()) {
+    add_payment_action(pb::ACTION_KIND_CAPTURE, payment, may_capture(order, payment, settings),
+                       order);
+    add_payment_action(pb::ACTION_KIND_VOID, payment, may_void(order, payment), order);
+    add_payment_action(pb::ACTION_KIND_REFUND, payment, may_refund(order, payment), order);
+  }
 }
 
 std::vector<const pb::OrderState*> states_by_position(const Settings& settings) {

@@ -129,7 +129,7 @@ absl::Status payment_not_capturable(std::string_view payment_id, std::string_vie
                                     std::int64_t max_minor) {
   return failed_precondition(
       "PAYMENT_NOT_CAPTURABLE",
-      fmt::format("There is nothing to capture: the payment is {}.", shown(status)),
+      fmt::format("Nothing of the payment can be captured now. It is {}.", shown(status)),
       payment_subject(payment_id),
       {{"payment_id", payment_id},
        {"status", status},
@@ -180,7 +180,7 @@ absl::Status amount_not_representable(std::string_view account, std::string_view
 absl::Status payment_not_voidable(std::string_view payment_id, std::string_view status) {
   return failed_precondition(
       "PAYMENT_NOT_VOIDABLE",
-      fmt::format("There is no authorization to release: the payment is {}.", shown(status)),
+      fmt::format("The payment has no authorization to release. It is {}.", shown(status)),
       payment_subject(payment_id), {{"payment_id", payment_id}, {"status", status}});
 }
 
@@ -195,7 +195,7 @@ absl::Status payment_not_refundable(std::string_view payment_id, std::string_vie
                                     std::int64_t max_minor) {
   return failed_precondition(
       "PAYMENT_NOT_REFUNDABLE",
-      fmt::format("There is nothing to refund: the payment is {}.", shown(status)),
+      fmt::format("Nothing of the payment can be refunded now. It is {}.", shown(status)),
       payment_subject(payment_id),
       {{"payment_id", payment_id},
        {"status", status},

@@ -68,9 +68,11 @@ absl::StatusOr<pb::Payment> attach(const pb::NewPayment& request, const Uuid& pa
                                    const Context& context,
                                    std::vector<pb::PaymentTransaction>& transactions);
 
-/// Each writes an attempt: UNKNOWN, with what it reserves. `Outcome.transaction_id` names it.
-/// PAYMENT_UNSYNCED (an error that no caller sees) if all that can be said without its amounts is
-/// fine, and the payment must be synced first.
+/// Each writes an attempt: UNKNOWN, with what it reserves. `Outcome.transaction_id` names it. A
+/// void and a final capture reserve the whole remainder, so they wait (PAYMENT_BUSY) for the ends
+/// of other captures and voids. A void of 0 closes an OPEN payment. A refund with
+/// `confirm_external` is SUCCEEDED at once. PAYMENT_UNSYNCED (an error that no caller sees) if all
+/// that can be said without its amounts is fine, and the payment must be synced first.
 Result capture_payment(const pb::CapturePaymentRequest& request, const AttemptContext& attempt,
                        const Target& target, const Context& context);
 Result void_payment(const pb::VoidPaymentRequest& request, const AttemptContext& attempt,
@@ -81,17 +83,20 @@ Result refund_payment(const pb::RefundPaymentRequest& request, const AttemptCont
 /// What the gateway answered to an attempt. No change if the attempt is no longer open: a final
 /// status is never overwritten by an answer, nor PENDING by kUnknown. kNotExecuted and kUnknown
 /// leave it UNKNOWN, with the reason, due for the reconciler; kStateConflict too, due at once. The
-/// capture of a final capture is booked together with the VOID of the rest.
+/// capture of a final capture is booked together with the VOID of the rest. A PENDING transaction
+/// ends by kSucceeded only: for its failure a reading must speak.
 Result settle(std::string_view payment_id, const Uuid& transaction_id,
               const payments::CallResult& result, const Target& target, const Context& context);
 
-/// Wants the command's `transaction_id` set.
+/// Wants the command's `transaction_id` set. A transaction that has ended as asked for is left
+/// alone.
 Result resolve_transaction(const pb::ResolveTransactionRequest& request,
                            const GatewayDirectory& gateways, const Target& target,
                            const Context& context);
 
 /// How much may be captured, voided, refunded now, or why nothing. For available actions; the same
-/// judgement as the rules above.
+/// judgement as the rules above, but for what the gateways have to say. PAYMENT_UNSYNCED: that
+/// can't be known yet.
 struct Allowance {
   absl::Status refusal;
   std::int64_t max_minor = 0;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "server/orders/fields.h"
+#include "server/orders/payments.h"
 #include "server/orders/shipment_draft.h"
 #include "server/orders/text.h"
 
@@ -123,14 +124,8 @@ absl::Status check_no_cancellation_running(const pb::Order& order) {
 }
 
 int open_payments(const pb::Order& order) {
-  return static_cast<int>(std::count_if(
-      order.payments().begin(), order.payments().end(), [](const pb::Payment& payment) {
-        return payment.capturable().amount_minor() > 0 ||
-               payment.captured().amount_minor() > payment.refunded().amount_minor() ||
-               payment.status() == pb::PAYMENT_STATUS_UNSYNCED ||
-               payment.status() == pb::PAYMENT_STATUS_OPEN ||
-               payment.status() == pb::PAYMENT_STATUS_PROCESSING;
-      }));
+  return static_cast<int>(
+      std::count_if(order.payments().begin(), order.payments().end(), has_open_money));
 }
 
 Result update_status(const pb::OrderStatusUpdate& update, const Target& target,

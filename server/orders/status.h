@@ -18,8 +18,8 @@ absl::Status may_enter(const pb::Order& order, const pb::OrderState& state,
 /// CANCELLATION_IN_PROGRESS if the order is being canceled, or that has failed.
 absl::Status check_no_cancellation_running(const pb::Order& order);
 
-/// Money that must be returned before the order can be void: capturable > 0, captured - refunded
-/// > 0, or a payment that is OPEN, PROCESSING or UNSYNCED. How many payments have some.
+/// How many payments have money that must be returned before the order can be void
+/// (`has_open_money`).
 int open_payments(const pb::Order& order);
 
 Result update_status(const pb::OrderStatusUpdate& update, const Target& target,

@@ -1,22 +1,11 @@
 #include "server/payments/external.h"
 
+#include "server/orders/external_payment.h"
 #include "server/orders/money.h"
 
 namespace orderd::payments {
 
-pb::GatewayCapabilities External::capabilities() {
-  pb::GatewayCapabilities all;
-  all.set_multi_capture(true);
-  all.set_partial_capture(true);
-  all.set_partial_refund(true);
-  all.set_refund_before_final_capture(true);
-  all.set_void_after_capture(true);
-  all.set_concurrent_operations(true);
-  // No reading, hence no lookup; no call has an effect here, hence no key to remember.
-  all.set_lookup_by_attempt(false);
-  all.mutable_key_lifetime();
-  return all;
-}
+pb::GatewayCapabilities External::capabilities() { return rules::external_capabilities(); }
 
 std::variant<Reading, FetchError> External::fetch(const PaymentRef& /*payment*/,
                                                   Deadline /*deadline*/) {

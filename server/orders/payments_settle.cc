@@ -1,0 +1,161 @@
+#include <algorithm>
+
+#include "server/orders/fields.h"
+#include "server/orders/payments.h"
+#include "server/orders/payments_edit.h"
+#include "server/orders/payments_sums.h"
+
+// What the end of an attempt means, and an operator's word about it.
+
+namespace orderd::rules {
+namespace {
+
+using payments::CallResult;
+
+const pb::PaymentTransaction* find_open(const pb::Payment& payment,
+                                        const std::string& transaction_id) {
+  for (const auto& transaction : payment.open_transactions()) {
+    if (transaction.transaction_id() == transaction_id) return &transaction;
+  }
+  return nullptr;
+}
+
+/// Nothing to change in the transaction.
+Change unchanged(std::string_view payment_id, const std::string& transaction_id) {
+  Change change;
+  change.outcome.set_payment_id(std::string(payment_id));
+  change.outcome.set_transaction_id(transaction_id);
+  return change;
+}
+
+void succeed(pb::PaymentTransaction& transaction, Micros time) {
+  transaction.set_status(pb::TRANSACTION_STATUS_SUCCEEDED);
+  transaction.clear_reason();
+  transaction.clear_missing_time();
+  *transaction.mutable_complete_time() = to_timestamp(time);
+}
+
+void fail(pb::PaymentTransaction& transaction, const std::string& reason) {
+  transaction.set_status(pb::TRANSACTION_STATUS_FAILED);
+  transaction.set_reason(reason);
+  transaction.clear_missing_time();
+}
+
+std::string reason_or(const CallResult& result, const char* otherwise) {
+  return result.reason.empty() ? otherwise : result.reason;
+}
+
+/// Overwrites an open transaction that has found its end.
+Result end(const pb::Order& order, const pb::Payment& payment,
+           const pb::PaymentTransaction& transaction, Micros now, const std::string& reason = "") {
+  PaymentEdit edit(order, payment);
+  if (!edit.settle(transaction, now)) return errors::internal();
+  return edit.done(now, reason);
+}
+
+/// Accepted, not final. A second answer of this kind says nothing new.
+Result accept(const pb::Order& order, const pb::Payment& payment,
+              pb::PaymentTransaction transaction, const CallResult& result, Micros now) {
+  if (transaction.status() == pb::TRANSACTION_STATUS_PENDING) {
+    return unchanged(payment.payment_id(), transaction.transaction_id());
+  }
+  transaction.set_status(pb::TRANSACTION_STATUS_PENDING);
+  transaction.set_gateway_transaction_id(result.gateway_transaction_id);
+  transaction.set_reason(result.reason);
+  transaction.clear_missing_time();
+  PaymentEdit edit(order, payment);
+  edit.update(transaction);
+  return edit.done(now);
+}
+
+/// Still UNKNOWN. Only a reason that differs is written, so that a gateway which is away for long
+/// does not fill the history; what was not written is due when the sender's lease ends.
+Result leave_open(const pb::Order& order, const pb::Payment& payment,
+                  pb::PaymentTransaction transaction, const CallResult& result,
+                  const char* otherwise, Micros now) {
+  const std::string reason = reason_or(result, otherwise);
+  if (transaction.status() == pb::TRANSACTION_STATUS_PENDING || transaction.reason() == reason) {
+    return unchanged(payment.payment_id(), transaction.transaction_id());
+  }
+  transaction.set_reason(reason);
+  PaymentEdit edit(order, payment);
+  edit.update(transaction);
+  Change change = edit.done(now);
+  auto& next = change.schedule.back().next_check;
+  if (result.kind == CallResult::Kind::kStateConflict) next = now;
+  if (result.retry_after && next) {
+    const auto wait = std::chrono::microseconds(*result.retry_after).count();
+    next = std::max(*next, now + wait);
+  }
+  return change;
+}
+
+}  // namespace
+
+Result settle(std::string_view payment_id, const Uuid& transaction_id, const CallResult& result,
+              const Target& target, const Context& context) {
+  const pb::Order& order = *target.order;
+  const std::string id = transaction_id.to_string();
+  const auto* payment = find_payment(order, payment_id);
+  const auto* open = payment ? find_open(*payment, id) : nullptr;
+  if (!open) return unchanged(payment_id, id);
+  pb::PaymentTransaction transaction = *open;
+
+  using Kind = CallResult::Kind;
+  switch (result.kind) {
+    case Kind::kSucceeded:
+      if (!result.gateway_transaction_id.empty()) {
+        transaction.set_gateway_transaction_id(result.gateway_transaction_id);
+      }
+      succeed(transaction, result.time.value_or(context.now));
+      return end(order, *payment, transaction, context.now);
+    case Kind::kRefused:
+      // An earlier answer accepted it. Which of the two holds only a reading can say; until then
+      // what it has reserved stays reserved.
+      if (transaction.status() == pb::TRANSACTION_STATUS_PENDING) return unchanged(payment_id, id);
+      fail(transaction, reason_or(result, "REFUSED"));
+      return end(order, *payment, transaction, context.now);
+    case Kind::kPending:
+      return accept(order, *payment, transaction, result, context.now);
+    case Kind::kNotExecuted:
+      return leave_open(order, *payment, transaction, result, "NOT_EXECUTED", context.now);
+    case Kind::kStateConflict:
+      return leave_open(order, *payment, transaction, result, "STATE_CONFLICT", context.now);
+    case Kind::kUnknown:
+      break;
+  }
+  return leave_open(order, *payment, transaction, result, "NO_ANSWER", context.now);
+}
+
+Result resolve_transaction(const pb::ResolveTransactionRequest& request,
+                           const GatewayDirectory& gateways, const Target& target,
+                           const Context& context) {
+  const pb::Order& order = *target.order;
+  const auto* payment =
+      target.transaction ? find_payment(order, target.transaction->payment_id()) : nullptr;
+  if (!payment) {
+    return errors::transaction_not_found(order.order_id(), request.transaction_id());
+  }
+  const std::string& id = target.transaction->transaction_id();
+  const auto* open = find_open(*payment, id);
+  if (!open) {
+    if (target.transaction->status() == request.status()) {
+      return unchanged(payment->payment_id(), id);
+    }
+    return errors::transaction_final(id);
+  }
+  const std::string& account = payment->gateway_account();
+  const bool gateway_tells =
+      account != kExternal && gateways.configured(account) && !is_manual(*open);
+  if (gateway_tells) return errors::gateway_can_tell(id);
+
+  pb::PaymentTransaction transaction = *open;
+  if (request.status() == pb::TRANSACTION_STATUS_SUCCEEDED) {
+    succeed(transaction, context.now);
+  } else {
+    fail(transaction, "RESOLVED");
+  }
+  return end(order, *payment, transaction, context.now, request.reason());
+}
+
+}  // namespace orderd::rules
