@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/orders/errors.h"
+#include "server/orders/fields.h"
 #include "server/orders/readings.h"
 #include "server/payments/caller.h"
 #include "server/payments/failpoint.h"
@@ -32,6 +33,25 @@ constexpr milliseconds kFirstPause{10};
 constexpr milliseconds kLongestPause{200};
 constexpr milliseconds kRetryDelay{1'000};
 
+Micros wall_clock() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+rules::Result change_nothing(const rules::Target&, const rules::Context&) {
+  return rules::Change{};
+}
+
+std::optional<Micros> open_since(const pb::Payment& payment) {
+  std::optional<Micros> since;
+  for (const pb::PaymentTransaction& transaction : payment.open_transactions()) {
+    const Micros time = rules::to_micros(transaction.create_time());
+    since = std::min(since.value_or(time), time);
+  }
+  return since;
+}
+
 }  // namespace
 
 class Processor::Impl {
@@ -44,6 +64,9 @@ class Processor::Impl {
         timers(timers_in),
         options(options_in),
         sender(engine_in, accounts_in, options_in.call_timeout) {}
+
+  class Call;
+  class Reconciliation;
 
   /// Work under way; `stop` waits for the last of it.
   class Ticket {
@@ -102,34 +125,29 @@ class Processor::Impl {
   bool stopping_ = false;
 };
 
-namespace {
-
-rules::Result change_nothing(const rules::Target&, const rules::Context&) {
-  return rules::Change{};
-}
-
 /// A command and a gateway on their way to one caller's answer. Each step ends by handing a pointer
 /// to this on to the next; whoever lets the last one go ends the call (see Caller).
-template <class Ticket>
-class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket>> {
+class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
  public:
   enum class Kind { kAttempt, kSync };
 
-  template <class Impl>
-  CallInProgress(const std::shared_ptr<Impl>& impl, Kind kind, Command command,
-                 std::string payment_id, Deadline deadline)
+  Call(const std::shared_ptr<Impl>& impl, Kind kind, Command command, std::string payment_id,
+       Deadline deadline)
       : impl_(impl),
         kind_(kind),
         payment_id_(std::move(payment_id)),
         caller_(Caller::make(impl->timers, impl->answer_by(deadline), std::move(command.done))),
         command_(std::move(command)) {}
 
-  void start() { kind_ == Kind::kAttempt ? attempt() : look(); }
+  void start() {
+    if (impl_->stopping()) return;
+    kind_ == Kind::kAttempt ? attempt() : look();
+  }
 
  private:
-  void submit(Command command, void (CallInProgress::*then)(AnswerOr)) {
+  void submit(Command command, void (Call::*then)(AnswerOr)) {
     if (!caller_->begin_command()) return;
-    command.done = [self = this->shared_from_this(), then](AnswerOr answer) {
+    command.done = [self = shared_from_this(), then](AnswerOr answer) {
       (*self.*then)(std::move(answer));
     };
     impl_->engine.submit(std::move(command));
@@ -139,7 +157,7 @@ class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket
 
   void attempt() {
     lease_end_ = Clock::now() + impl_->lease();
-    submit(command_, &CallInProgress::attempted);
+    submit(command_, &Call::attempted);
   }
 
   void attempted(AnswerOr answer) {
@@ -152,6 +170,10 @@ class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket
     if (!committed) return caller_->answer(std::move(answer));
 
     failpoint("after_transaction_one");
+    // A refund that was confirmed has nothing to send.
+    if (answer->transaction && answer->transaction->status() != pb::TRANSACTION_STATUS_UNKNOWN) {
+      return caller_->answer(std::move(answer));
+    }
     caller_->committed(*answer);
     const pb::Payment* payment = rules::find_payment(answer->order->order, payment_id_);
     if (payment == nullptr || !answer->transaction) {
@@ -159,14 +181,13 @@ class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket
       return;
     }
     impl_->accounts.run(payment->gateway_account(), Priority::kCaller,
-                        [self = this->shared_from_this(), payment, attempt = *std::move(answer)] {
+                        [self = shared_from_this(), payment, attempt = *std::move(answer)] {
                           self->send(*payment, attempt);
                         });
   }
 
   void send(const pb::Payment& payment, const Answer& attempt) {
-    auto settled = impl_->sender.send(attempt.order_id, payment, *attempt.transaction, lease_end_,
-                                      /*again=*/false);
+    auto settled = impl_->sender.send(attempt.order_id, payment, *attempt.transaction, lease_end_);
     if (!settled) return;
     settled->outcome = attempt.outcome;
     settled->changed = true;
@@ -180,7 +201,7 @@ class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket
     Command command = command_;
     command.rule = change_nothing;
     command.validate_only = true;
-    submit(std::move(command), &CallInProgress::looked);
+    submit(std::move(command), &Call::looked);
   }
 
   void looked(AnswerOr answer) {
@@ -205,10 +226,12 @@ class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket
     if (payments_.empty()) return fold({});
 
     readings_.assign(payments_.size(), FetchError{});
-    missing_ = payments_.size();
-    for (std::size_t i = 0; i < payments_.size(); ++i) {
+    // When the last of them has begun, the answers may change all of this.
+    const std::size_t count = payments_.size();
+    missing_ = count;
+    for (std::size_t i = 0; i < count; ++i) {
       impl_->accounts.run(payments_[i].gateway_account(), Priority::kCaller,
-                          [self = this->shared_from_this(), i, order] { self->fetch(i, order); });
+                          [self = shared_from_this(), i, order] { self->fetch(i, order); });
     }
   }
 
@@ -240,14 +263,14 @@ class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket
       Command command = command_;
       command.wants_ledger = true;
       command.rule = kind_ == Kind::kSync ? std::move(rule) : then_attempt(std::move(rule));
-      return submit(std::move(command), &CallInProgress::folded);
+      return submit(std::move(command), &Call::folded);
     }
     // The caller's etag is about the order before all of this, and is checked once.
     Command command = own_command(command_.order_id);
     command.expected_etag = command_.expected_etag;
     command.wants_ledger = true;
     command.rule = std::move(rule);
-    submit(std::move(command), &CallInProgress::folded);
+    submit(std::move(command), &Call::folded);
   }
 
   /// What the caller's rule says to the order as it would be after `fold`.
@@ -294,29 +317,18 @@ class CallInProgress : public std::enable_shared_from_this<CallInProgress<Ticket
   milliseconds pause_{0};
 };
 
-std::optional<Micros> open_since(const pb::Payment& payment) {
-  std::optional<Micros> since;
-  for (const pb::PaymentTransaction& transaction : payment.open_transactions()) {
-    const Micros time =
-        transaction.create_time().seconds() * 1'000'000 + transaction.create_time().nanos() / 1'000;
-    since = std::min(since.value_or(time), time);
-  }
-  return since;
-}
-
 /// One visit of the reconciler's; it is reported when the last pointer goes.
-template <class Ticket>
-class VisitInProgress {
+class Processor::Impl::Reconciliation {
  public:
-  template <class Impl>
-  VisitInProgress(const std::shared_ptr<Impl>& impl, std::string payment_id, Deadline until,
-                  std::function<void(Processor::Visit)> done)
+  Reconciliation(const std::shared_ptr<Impl>& impl, std::string payment_id, Deadline until,
+                 std::function<void(Processor::Visit)> done)
       : impl_(impl), payment_id_(std::move(payment_id)), until_(until), done_(std::move(done)) {}
-  ~VisitInProgress() { done_(visit_); }
-  VisitInProgress(const VisitInProgress&) = delete;
-  VisitInProgress& operator=(const VisitInProgress&) = delete;
+  ~Reconciliation() { done_(visit_); }
+  Reconciliation(const Reconciliation&) = delete;
+  Reconciliation& operator=(const Reconciliation&) = delete;
 
   void run(const OrderPtr& order, const std::string& account) {
+    note_open(order->order);
     if (Clock::now() + impl_->options.call_timeout > until_) return;
     if (account != rules::kExternal && !impl_->accounts.enter(account)) return;
     visit_.result = Processor::Visit::Result::kNothing;
@@ -327,9 +339,12 @@ class VisitInProgress {
       return;
     }
     note(*folded.answer);
+    const Micros leased_since = wall_clock() - std::chrono::microseconds(impl_->lease()).count();
     for (const pb::PaymentTransaction& attempt : folded.send_again) {
+      // One that is younger belongs to its sender.
+      if (rules::to_micros(attempt.create_time()) > leased_since || impl_->stopping()) continue;
       const pb::Payment* payment = rules::find_payment(folded.answer->order->order, payment_id_);
-      const auto settled = impl_->sender.send(order->id, *payment, attempt, until_, /*again=*/true);
+      const auto settled = impl_->sender.send(order->id, *payment, attempt, until_);
       if (settled) note(*settled);
     }
   }
@@ -337,7 +352,10 @@ class VisitInProgress {
  private:
   void note(const Answer& answer) {
     if (answer.changed) visit_.result = Processor::Visit::Result::kNews;
-    if (const auto* payment = rules::find_payment(answer.order->order, payment_id_)) {
+    note_open(answer.order->order);
+  }
+  void note_open(const pb::Order& order) {
+    if (const auto* payment = rules::find_payment(order, payment_id_)) {
       visit_.open_since = open_since(*payment);
     }
   }
@@ -348,8 +366,6 @@ class VisitInProgress {
   const std::function<void(Processor::Visit)> done_;
   Processor::Visit visit_;
 };
-
-}  // namespace
 
 Processor::Processor(engine::Engine& engine, engine::Reader& reader, Accounts& accounts,
                      boost::asio::io_context& timers, const Options& options)
@@ -362,14 +378,14 @@ const Accounts& Processor::accounts() const { return impl_->accounts; }
 std::chrono::microseconds Processor::lease() const { return impl_->lease(); }
 
 void Processor::attempt(Command command, std::string payment_id, Deadline deadline) {
-  using Call = CallInProgress<Impl::Ticket>;
+  using Call = Impl::Call;
   std::make_shared<Call>(impl_, Call::Kind::kAttempt, std::move(command), std::move(payment_id),
                          deadline)
       ->start();
 }
 
 void Processor::sync(Command command, std::string payment_id, Deadline deadline) {
-  using Call = CallInProgress<Impl::Ticket>;
+  using Call = Impl::Call;
   std::make_shared<Call>(impl_, Call::Kind::kSync, std::move(command), std::move(payment_id),
                          deadline)
       ->start();
@@ -378,7 +394,7 @@ void Processor::sync(Command command, std::string payment_id, Deadline deadline)
 void Processor::reconcile(const Uuid& order_id, const std::string& payment_id, Deadline until,
                           std::function<void(Visit)> done) {
   const auto visit =
-      std::make_shared<VisitInProgress<Impl::Ticket>>(impl_, payment_id, until, std::move(done));
+      std::make_shared<Impl::Reconciliation>(impl_, payment_id, until, std::move(done));
   impl_->reader.get(
       {order_id}, nullptr,
       [impl = impl_.get(), visit, payment_id](absl::StatusOr<engine::Reader::Orders> orders) {

@@ -33,25 +33,12 @@ bool passes(const absl::Status& status) {
 /// Whether the gateway said anything about the request.
 bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
 
-bool is_open_end(Kind kind) { return !is_answer(kind) || kind == Kind::kStateConflict; }
-
-/// `conflict`: the result is a refusal made of a conflict and of a reading after it, so it is about
-/// an attempt that the reading does not show.
 Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
-                       const CallResult& result, bool conflict) {
+                       const CallResult& result) {
   Command command = own_command(order_id);
   command.transaction_id = attempt_id;
-  command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
-    rules::Change nothing;
-    nothing.outcome.set_transaction_id(attempt_id.to_string());
-    if (conflict && (target.transaction == nullptr ||
-                     target.transaction->status() != pb::TRANSACTION_STATUS_UNKNOWN)) {
-      return nothing;
-    }
-    auto change = rules::settle(payment_id, attempt_id, result, target, context);
-    // So that the answer has the attempt in any case.
-    if (change.ok()) change->outcome.set_transaction_id(attempt_id.to_string());
-    return change;
+  command.rule = [=](const rules::Target& target, const rules::Context& context) {
+    return rules::settle(payment_id, attempt_id, result, target, context);
   };
   return command;
 }
@@ -143,28 +130,24 @@ CallResult Sender::call_gateway(Gateway& gateway, const pb::Payment& payment,
 }
 
 std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& payment,
-                                   const pb::PaymentTransaction& attempt, Deadline lease_end,
-                                   bool again) {
+                                   const pb::PaymentTransaction& attempt, Deadline lease_end) {
   // Somebody else may be at it by then.
   if (Clock::now() >= lease_end) return std::nullopt;
   failpoint("before_gateway_call");
   CallResult result = call(payment, attempt, lease_end);
   failpoint("after_gateway_applied");
 
-  const bool conflict =
-      result.kind == Kind::kStateConflict &&
-      read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok();
-  if (conflict) {
+  if (result.kind == Kind::kStateConflict &&
+      read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok()) {
+    // What the reading did not settle has not happened.
     result.kind = Kind::kRefused;
     if (result.reason.empty()) result.reason = "STATE_CONFLICT";
   }
-  // Written again, it would be due again at once; this way the pauses grow.
-  if (again && is_open_end(result.kind) && result.reason == attempt.reason()) return std::nullopt;
 
   failpoint("before_transaction_two");
   const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
-  auto answer = run_until(
-      settle_command(order_id, payment.payment_id(), attempt_id, result, conflict), lease_end);
+  auto answer =
+      run_until(settle_command(order_id, payment.payment_id(), attempt_id, result), lease_end);
   if (!answer.ok()) {
     spdlog::warn("the result of attempt {} can't be written and is left to the reconciler: {}",
                  attempt.transaction_id(), errors::reason(answer.status()));

@@ -26,11 +26,9 @@ class Sender {
                                           const std::string& currency_code, Deadline deadline);
 
   /// Sends an attempt that is committed, and settles it. The answer is the attempt as it is then.
-  /// Nothing if that is left to the reconciler: the time is over, or the result can't be written,
-  /// or (sent `again`) it is as unknown as before.
+  /// Nothing if that is left to the reconciler: the time is over, or the result can't be written.
   std::optional<engine::Answer> send(const Uuid& order_id, const pb::Payment& payment,
-                                     const pb::PaymentTransaction& attempt, Deadline lease_end,
-                                     bool again);
+                                     const pb::PaymentTransaction& attempt, Deadline lease_end);
 
   struct Folded {
     absl::StatusOr<engine::Answer> answer;
