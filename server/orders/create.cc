@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "server/orders/create_payments.h"
 #include "server/orders/fields.h"
 #include "server/orders/methods.h"
 #include "server/orders/money.h"
@@ -211,6 +212,7 @@ absl::Status validate(const pb::CreateOrderRequest& request) {
   check_request_id(request.request_id(), violations);
   if (request.has_order()) {
     check_new_order(request.order(), "order", violations);
+    check_new_payments(request.order(), "order.payments", violations);
   } else {
     violations.add("order", "must be given");
   }
@@ -334,8 +336,18 @@ std::string order_number_of(const pb::NewOrder& order, std::string_view generate
   return std::string(given.empty() ? generated : given);
 }
 
+std::vector<Claim> create_claims(const pb::CreateOrderRequest& request,
+                                 std::string_view order_number) {
+  std::vector<Claim> claims = {{ClaimKind::kOrderNumber, std::string(order_number)}};
+  for (const auto& payment : request.order().payments()) {
+    claims.push_back(payment_claims(payment).front());
+  }
+  return claims;
+}
+
 Result create_order(const pb::CreateOrderRequest& request, const Uuid& order_id,
-                    std::string_view order_number, const Target& target, const Context& context) {
+                    std::string_view order_number, const GatewayDirectory& gateways,
+                    const Target& target, const Context& context) {
   if (!target.holders.empty() && target.holders[0]) {
     return errors::order_number_in_use(order_number, target.holders[0]->order_id.to_string());
   }
@@ -343,11 +355,13 @@ Result create_order(const pb::CreateOrderRequest& request, const Uuid& order_id,
   if (!state) return errors::internal();
   Refusals refusals;
   check_methods(request.order(), "order", true, *context.settings, refusals);
-  if (!refusals.empty()) return refusals.status();
 
   Change change;
   auto& order = change.after.emplace(build_order(request.order()));
   order.set_order_id(order_id.to_string());
+  attach_payments(request, order_id, gateways, target, context, change, refusals);
+  if (!refusals.empty()) return refusals.status();
+
   order.set_order_number(std::string(order_number));
   order.set_state_id(state->state_id());
   *order.mutable_create_time() = to_timestamp(context.now);

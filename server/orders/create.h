@@ -6,6 +6,7 @@
 
 #include "orders/v1/order_service.pb.h"
 #include "server/orders/errors.h"
+#include "server/orders/payments.h"
 #include "server/orders/refusals.h"
 #include "server/orders/rule.h"
 
@@ -41,10 +42,16 @@ std::string generate_order_number(Micros now);
 /// The order number that the request's order will have: the caller's, trimmed, or `generated`.
 std::string order_number_of(const pb::NewOrder& order, std::string_view generated);
 
-/// The target's only holder is that of the order number. Refuses with ORDER_NUMBER_IN_USE,
-/// SHIPMENT_METHOD_UNKNOWN and SHIPMENT_METHOD_DISABLED. Shipments and lines get ids of the order's
-/// family.
+/// What the order wants to own: its number, then the references of its payments in their order.
+std::vector<Claim> create_claims(const pb::CreateOrderRequest& request,
+                                 std::string_view order_number);
+
+/// The target's holders are those of `create_claims`. Refuses with ORDER_NUMBER_IN_USE,
+/// SHIPMENT_METHOD_UNKNOWN, SHIPMENT_METHOD_DISABLED, PAYMENT_REFERENCE_IN_USE,
+/// GATEWAY_NOT_CONFIGURED and CURRENCY_MISMATCH. Shipments, lines, payments and transactions get
+/// ids of the order's family.
 Result create_order(const pb::CreateOrderRequest& request, const Uuid& order_id,
-                    std::string_view order_number, const Target& target, const Context& context);
+                    std::string_view order_number, const GatewayDirectory& gateways,
+                    const Target& target, const Context& context);
 
 }  // namespace orderd::rules

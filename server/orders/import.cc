@@ -7,10 +7,12 @@
 #include <fmt/format.h>
 
 #include "server/orders/create.h"
+#include "server/orders/external_payment.h"
 #include "server/orders/fields.h"
 #include "server/orders/lookup.h"
 #include "server/orders/methods.h"
 #include "server/orders/money.h"
+#include "server/orders/payments.h"
 #include "server/orders/shipment_draft.h"
 #include "server/orders/shipments.h"
 #include "server/orders/text.h"
@@ -20,9 +22,7 @@ namespace orderd::rules {
 namespace {
 
 constexpr int kMaxNotes = 1000;
-constexpr int kMaxPayments = 100;
 constexpr int kMaxShipments = 1000;
-constexpr std::string_view kAccount = "external";
 
 /// The order's currency, or if it has no amount that of the payments.
 std::string import_currency(const pb::ImportOrdersRequest& request) {
@@ -46,7 +46,7 @@ std::int64_t authorized_amount(const pb::ImportedPayment& payment) {
 
 void check_payment(const pb::ImportedPayment& payment, const std::string& field, MoneyCheck& check,
                    errors::Violations& violations) {
-  if (payment.gateway_account() != kAccount) {
+  if (payment.gateway_account() != kExternal) {
     violations.add(field + ".gateway_account", "must be \"external\"");
   }
   check_number(payment.gateway_reference(), 1, 255, field + ".gateway_reference", violations);
@@ -211,36 +211,22 @@ void build_shipments(const pb::ImportOrdersRequest& request, const Uuid& ids, Mi
   draft.write(order);
 }
 
-pb::PaymentStatus payment_status(std::int64_t authorized, std::int64_t captured,
-                                 std::int64_t refunded, std::int64_t voided) {
-  if (captured > 0 && refunded == captured) return pb::PAYMENT_STATUS_REFUNDED;
-  // A record of nothing at all is a payment of 0 that has been made.
-  if (captured == authorized) return pb::PAYMENT_STATUS_CAPTURED;
-  if (captured > 0) return pb::PAYMENT_STATUS_PARTLY_CAPTURED;
-  if (voided == authorized) return pb::PAYMENT_STATUS_VOIDED;
-  return pb::PAYMENT_STATUS_AUTHORIZED;
-}
-
-pb::Payment build_payment(const pb::ImportedPayment& imported, std::string_view currency,
-                          const Uuid& id) {
-  const std::int64_t authorized = authorized_amount(imported);
-  const std::int64_t captured = imported.captured().amount_minor();
-  const std::int64_t refunded = imported.refunded().amount_minor();
-  const std::int64_t voided = imported.voided().amount_minor();
-
+pb::Payment build_payment(const pb::ImportedPayment& imported, const pb::Order& order,
+                          const Uuid& id, const Context& context,
+                          std::vector<pb::PaymentTransaction>& transactions) {
   pb::Payment payment;
   payment.set_payment_id(id.to_string());
   payment.set_gateway_account(imported.gateway_account());
   payment.set_gateway_reference(std::string(trimmed(imported.gateway_reference())));
-  payment.set_status(payment_status(authorized, captured, refunded, voided));
   payment.set_description(imported.description());
-  if (currency.empty()) return payment;
-  *payment.mutable_authorized() = make_money(currency, authorized);
-  *payment.mutable_captured() = make_money(currency, captured);
-  *payment.mutable_refunded() = make_money(currency, refunded);
-  *payment.mutable_voided() = make_money(currency, voided);
-  *payment.mutable_capturable() = make_money(currency, authorized - captured - voided);
-  *payment.mutable_refundable() = make_money(currency, captured - refunded);
+  const ExternalSums sums = {
+      .authorized = authorized_amount(imported),
+      .captured = imported.captured().amount_minor(),
+      .refunded = imported.refunded().amount_minor(),
+      .voided = imported.voided().amount_minor(),
+  };
+  set_external_sums(sums, order.currency_code(), to_micros(order.order_time()), context, payment,
+                    transactions);
   return payment;
 }
 
@@ -271,6 +257,9 @@ std::vector<pb::Note> build_notes(const pb::ImportOrdersRequest& request, std::s
 absl::Status validate(const pb::ImportOrdersRequest& request) {
   errors::Violations violations;
   check_new_order(request.order(), "order", violations);
+  if (request.order().payments_size() > 0) {
+    violations.add("order.payments", "must be empty; `payments` takes those of an import");
+  }
   if (trimmed(request.order().order_number()).empty()) {
     violations.add("order.order_number", "must not be empty");
   }
@@ -349,10 +338,6 @@ Result import_order(const pb::ImportOrdersRequest& request, std::string_view dig
   const auto note_count = static_cast<std::size_t>(request.notes_size());
   change.notes_created = build_notes(request, ids.subspan(1, note_count), context);
   order.set_note_count(request.notes_size());
-  for (int i = 0; i < request.payments_size(); ++i) {
-    *order.add_payments() = build_payment(request.payments(i), order.currency_code(),
-                                          ids[1 + note_count + static_cast<std::size_t>(i)]);
-  }
   if (state->category() == pb::STATE_CATEGORY_CANCELED) {
     // When that was is not known, so there is no complete_time.
     order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_COMPLETED);
@@ -361,6 +346,11 @@ Result import_order(const pb::ImportOrdersRequest& request, std::string_view dig
   *order.mutable_update_time() = to_timestamp(context.now);
   build_shipments(request, ids[0], context.now, *context.settings, order);
   if (!order.has_order_time()) *order.mutable_order_time() = order.create_time();
+  for (int i = 0; i < request.payments_size(); ++i) {
+    const auto id = 1 + note_count + static_cast<std::size_t>(i);
+    *order.add_payments() =
+        build_payment(request.payments(i), order, ids[id], context, change.transactions_created);
+  }
 
   auto& event = *change.events.emplace_back().mutable_order_imported();
   *event.mutable_order() = order;

@@ -95,10 +95,11 @@ grpc::ServerUnaryReactor* OrderService::CreateOrder(Context* context, const Byte
             request.order().items_size() + static_cast<int>(request.order().labels_size());
         const std::string number =
             rules::order_number_of(request.order(), rules::generate_order_number(wall_clock()));
-        command.claims = {{ClaimKind::kOrderNumber, number}};
-        command.rule = [&request, id = command.order_id, number](
+        command.claims = rules::create_claims(request, number);
+        command.rule = [&request, id = command.order_id, number,
+                        &gateways = backend_.processor.accounts()](
                            const Target& target, const rules::Context& rule_context) {
-          return rules::create_order(request, id, number, target, rule_context);
+          return rules::create_order(request, id, number, gateways, target, rule_context);
         };
         submit(call, backend_, std::move(command));
       });

@@ -25,6 +25,7 @@
 #include "server/orders/shipments.h"
 #include "server/orders/status.h"
 #include "tests/engine/raw_database.h"
+#include "tests/support/any_gateway.h"
 #include "tests/support/test_database.h"
 
 // What the tests of the engine share: a server without its RPC layer, the commands that the RPC
@@ -128,10 +129,10 @@ inline Command create(const pb::CreateOrderRequest& request) {
   command.creates = true;
   const std::string number =
       rules::order_number_of(request.order(), "T-" + command.order_id.to_string().substr(9));
-  command.claims = {{ClaimKind::kOrderNumber, number}};
+  command.claims = rules::create_claims(request, number);
   command.rule = [request, id = command.order_id, number](const rules::Target& target,
                                                           const rules::Context& context) {
-    return rules::create_order(request, id, number, target, context);
+    return rules::create_order(request, id, number, rules::AnyGateway(), target, context);
   };
   return command;
 }

@@ -2,6 +2,7 @@
 #include "server/orders/import.h"
 #include "server/orders/status.h"
 #include "server/orders/update.h"
+#include "tests/support/any_gateway.h"
 #include "tests/unit/shipments_fixture.h"
 
 // What other calls do to shipments: creation, import, cancellation, a change of address.
@@ -37,8 +38,8 @@ class CreateWithShipments : public RulesTest {
   Result create() {
     const auto valid = validate(request_);
     EXPECT_TRUE(valid.ok()) << valid.message();
-    return create_order(request_, new_ids(), "A-1", Target{nullptr, nullptr, {std::nullopt}},
-                        context());
+    return create_order(request_, new_ids(), "A-1", AnyGateway(),
+                        Target{nullptr, nullptr, {std::nullopt}}, context());
   }
   pb::NewOrder& order() { return *request_.mutable_order(); }
 
