@@ -92,6 +92,18 @@ class Model {
         })) {
       return false;
     }
+    if (filter.needs_attention() &&
+        std::ranges::none_of(order.payments(), &pb::Payment::attention)) {
+      return false;
+    }
+    if (filter.has_authorization_expires_before() &&
+        std::ranges::none_of(order.payments(), [&](const pb::Payment& payment) {
+          return payment.capturable().amount_minor() > 0 && payment.has_expire_time() &&
+                 storage::to_micros(payment.expire_time()) <
+                     storage::to_micros(filter.authorization_expires_before());
+        })) {
+      return false;
+    }
     const auto any_shipment = [&](auto matching) {
       return std::ranges::any_of(order.shipments(), matching);
     };
@@ -186,6 +198,14 @@ Model random_orders(Random& random, int count) {
       payment.set_gateway_account("external");
       payment.set_gateway_reference(payment.payment_id());
       payment.set_status(static_cast<pb::PaymentStatus>(1 + random.below(4)));
+      payment.set_attention(random.one_in(4));
+      if (random.one_in(2)) {
+        *payment.mutable_expire_time() = storage::to_timestamp(random.below(10));
+      }
+      if (random.one_in(2)) {
+        payment.mutable_capturable()->set_currency_code("EUR");
+        payment.mutable_capturable()->set_amount_minor(random.below(2));
+      }
     }
     for (int n = random.below(4); n > 0; --n) add_random_shipment(random, order);
     if (random.one_in(2)) (*order.mutable_labels())["a"] = std::to_string(random.below(3));
@@ -228,6 +248,10 @@ ListQuery random_query(Random& random, const Model& model) {
   if (random.one_in(4)) {
     filter.mutable_label()->set_key(random.one_in(2) ? "a" : "b:'");
     if (random.one_in(2)) filter.mutable_label()->set_value(random.one_in(2) ? "x" : "1");
+  }
+  if (random.one_in(8)) filter.set_needs_attention(true);
+  if (random.one_in(8)) {
+    *filter.mutable_authorization_expires_before() = storage::to_timestamp(random.below(11));
   }
   if (random.one_in(5)) {
     filter.set_tracking_number(random.one_in(10) ? "nobody's" : kTrackingNumbers[random.below(4)]);
@@ -379,6 +403,38 @@ TEST_P(ListOrdersTest, ATrackingNumberOfMoreOrdersThanTheBudget) {
     EXPECT_EQ(walk(query, [&](const ListQuery& q) { return read->list_orders(q); }),
               model.list(query));
   }
+}
+
+TEST_P(ListOrdersTest, FiltersOfPaymentsLookAtOnePaymentAtATime) {
+  StoredOrder order = plain_order();
+  order.order.set_currency_code("EUR");
+  pb::Payment& capturable = *order.order.add_payments();
+  capturable.set_gateway_reference("a" + order.id.to_string());
+  capturable.mutable_capturable()->set_currency_code("EUR");
+  capturable.mutable_capturable()->set_amount_minor(1);
+  pb::Payment& expiring = *order.order.add_payments();
+  expiring.set_gateway_reference("b" + order.id.to_string());
+  *expiring.mutable_expire_time() = storage::to_timestamp(-5);
+  create({order});
+  ListQuery query;
+  *query.filter.mutable_authorization_expires_before() = storage::to_timestamp(100);
+  EXPECT_TRUE(begin_read()->list_orders(query).orders.empty());
+  query.filter.Clear();
+  query.filter.set_needs_attention(true);
+  EXPECT_TRUE(begin_read()->list_orders(query).orders.empty());
+
+  StoredOrder after = order;
+  *after.order.mutable_payments(0)->mutable_expire_time() = storage::to_timestamp(99);
+  after.order.mutable_payments(1)->set_attention(true);
+  storage::ChangeSet changes;
+  changes.payments_updated = {{&order, &after}};
+  save(changes);
+  EXPECT_EQ(begin_read()->list_orders(query).orders.size(), 1u);
+  query.filter.Clear();
+  *query.filter.mutable_authorization_expires_before() = storage::to_timestamp(100);
+  EXPECT_EQ(begin_read()->list_orders(query).orders.size(), 1u);
+  *query.filter.mutable_authorization_expires_before() = storage::to_timestamp(99);
+  EXPECT_TRUE(begin_read()->list_orders(query).orders.empty()) << "not before";
 }
 
 TEST_P(ListOrdersTest, ManyStates) {

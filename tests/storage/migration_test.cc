@@ -171,8 +171,6 @@ TEST_P(MigrationTest, OrdersOfTheFirstSchemaAreKept) {
       ++crashes;
     }
     expire_lock();
-    // A server of the first schema still starts, and writes orders.
-    if (statements % 5 == 0) storage::migrate(*session(), first);
     auto storage = storage::open(current_->url(), {});
     ASSERT_EQ(schema(), expected) << "crash before statement " << statements;
     const Uuid uuid = *Uuid::parse("01900000-0000-7000-8000-00000000000a");
@@ -189,6 +187,54 @@ TEST_P(MigrationTest, OrdersOfTheFirstSchemaAreKept) {
   // What a server of the first schema inserts beside one of this schema.
   run("DELETE FROM order_items");
   run(insert_item);
+}
+
+TEST_P(MigrationTest, PaymentsOfTheSecondSchemaAreKept) {
+  std::vector<Migration> second = storage::migrations(dialect());
+  second.resize(2);
+  storage::migrate(*session(), second);
+  const std::string id = "x'0190000000007000800000000000000a'";
+  run("INSERT INTO orders (id, version, currency) VALUES (" + id + ", 3, 'EUR')");
+  const std::string insert_payment =
+      "INSERT INTO order_payments (order_id, n, present, payment_id, gateway_account,"
+      " gateway_reference, status, description, authorized_minor, captured_minor, refunded_minor,"
+      " voided_minor, capturable_minor, refundable_minor) VALUES (" +
+      id;
+  run(insert_payment + ", 0, 63, 'p0', 'external', 'r0', 5, 'cash', 10, 4, 0, 1, 5, 4)");
+  auto storage = storage::open(url(), {});
+  // What a server of the second schema goes on to write while it runs.
+  run(insert_payment + ", 1, 0, 'p1', 'acme', 'r1', 1, '', 0, 0, 0, 0, 0, 0)");
+
+  const Uuid uuid = *Uuid::parse("01900000-0000-7000-8000-00000000000a");
+  const auto orders = storage->begin_read(soon())->load_orders({&uuid, 1});
+  ASSERT_EQ(orders.size(), 1u);
+  ASSERT_EQ(orders[0]->order.payments_size(), 2);
+  pb::Payment expected;
+  expected.set_payment_id("p0");
+  expected.set_gateway_account("external");
+  expected.set_gateway_reference("r0");
+  expected.set_status(pb::PAYMENT_STATUS_PARTLY_CAPTURED);
+  expected.set_description("cash");
+  const auto set = [](pb::Money* money, std::int64_t minor) {
+    money->set_currency_code("EUR");
+    money->set_amount_minor(minor);
+  };
+  set(expected.mutable_authorized(), 10);
+  set(expected.mutable_captured(), 4);
+  set(expected.mutable_refunded(), 0);
+  set(expected.mutable_voided(), 1);
+  set(expected.mutable_capturable(), 5);
+  set(expected.mutable_refundable(), 4);
+  EXPECT_TRUE(same(orders[0]->order.payments(0), expected));
+  expected.Clear();
+  expected.set_payment_id("p1");
+  expected.set_gateway_account("acme");
+  expected.set_gateway_reference("r1");
+  expected.set_status(pb::PAYMENT_STATUS_UNSYNCED);
+  EXPECT_TRUE(same(orders[0]->order.payments(1), expected));
+
+  // One that does not see open money is not started again.
+  EXPECT_STORAGE_ERROR(storage::migrate(*session(), second), kSchema);
 }
 
 TEST_P(MigrationTest, AnOlderBinaryIsRefusedIfTheSchemaSaysSo) {

@@ -47,9 +47,21 @@ class QueryPlanTest : public StorageTest {
       orders.push_back(std::move(order));
     }
     create(orders);
+    storage::ChangeSet changes;
+    for (const StoredOrder& order : orders) {
+      for (const char* payment_id : {"1", "2"}) {
+        pb::PaymentTransaction transaction;
+        transaction.set_transaction_id(Uuid::generate().to_string());
+        transaction.set_payment_id(payment_id);
+        changes.transactions_created.push_back({order.id, transaction});
+        changes.schedule.push_back({order.id, payment_id, {payment_id, 1000, 2000}});
+      }
+    }
+    save(changes);
     if (backend() == Backend::kMariadb) {
       for (const char* table :
-           {"orders", "order_shipments", "order_shipment_lines", "order_tracking_numbers"}) {
+           {"orders", "order_shipments", "order_shipment_lines", "order_tracking_numbers",
+            "payment_transactions", "payment_schedule"}) {
         MariadbServer::get().execute("ANALYZE TABLE " + database_.name() + "." + table);
       }
     }
@@ -78,7 +90,7 @@ class QueryPlanTest : public StorageTest {
     for (const auto& row : plan) {
       const std::string& detail = row[3];
       static const std::regex scan(
-          "^SCAN (o|orders|p|l|order_\\w+|requests|\\w+_numbers|\\w+_ref\\w+)$");
+          "^SCAN (o|orders|p|l|t|payment_\\w+|order_\\w+|requests|\\w+_numbers|\\w+_ref\\w+)$");
       EXPECT_FALSE(std::regex_match(detail, scan)) << detail;
       if (!allowed.sorting) {
         EXPECT_EQ(detail.find("TEMP B-TREE"), std::string::npos) << detail;
@@ -152,6 +164,11 @@ constexpr NamedFilter kFilters[] = {
     {"order_number", [](ListQuery& q) { q.filter.set_order_number("N1"); }},
     {"payment_status",
      [](ListQuery& q) { q.filter.add_payment_statuses(pb::PAYMENT_STATUS_CAPTURED); }},
+    {"needs_attention", [](ListQuery& q) { q.filter.set_needs_attention(true); }},
+    {"expires_before",
+     [](ListQuery& q) {
+       *q.filter.mutable_authorization_expires_before() = storage::to_timestamp(100);
+     }},
     {"tracking_number", [](ListQuery& q) { q.filter.set_tracking_number("T77"); }},
     {"shipment_method", [](ListQuery& q) { q.filter.set_shipment_method_id("express"); }},
     {"delivery_state", [](ListQuery& q) { q.filter.add_delivery_state_ids("pending"); }},
@@ -215,7 +232,9 @@ TEST_P(QueryPlanTest, ReadsByKey) {
     std::vector<storage::NoteKey> notes;
     std::vector<RequestKey> requests;
     std::vector<Claim> claims;
+    std::vector<storage::TransactionKey> transactions;
     for (const Uuid& id : ids) {
+      transactions.push_back({id, id});
       notes.push_back({id, id});
       requests.push_back(random_request_key());
       claims.push_back({ClaimKind::kOrderNumber, id.to_string()});
@@ -224,6 +243,18 @@ TEST_P(QueryPlanTest, ReadsByKey) {
     }
     read->load_notes(notes);
     check("load_notes", {});
+    read->load_transactions(transactions);
+    check("load_transactions", {});
+    read->load_ledgers(ids);
+    check("load_ledgers", {});
+    read->list_transactions(ids[0], "", ids[0], 50);
+    check("list_transactions", {});
+    read->list_transactions(ids[0], "1", ids[0], 50);
+    check("list_transactions of a payment", {});
+    read->list_unresolved("", storage::UnresolvedRow::Keyset{2000, ids[0], "1"}, 50);
+    check("list_unresolved", {});
+    read->list_unresolved("1", storage::UnresolvedRow::Keyset{2000, ids[0], "1"}, 50);
+    check("list_unresolved of an account", {});
     read->find_requests(requests);
     check("find_requests", {});
     read->find_claims(claims);
@@ -247,6 +278,16 @@ TEST_P(QueryPlanTest, ReadsByKey) {
     write.reset();  // MariaDB takes the locks to explain
     check("writes", {});
   }
+}
+
+TEST_P(QueryPlanTest, TheQueueOfPayments) {
+  const std::vector<std::string> accounts{"1", "2", "3"};
+  EXPECT_EQ(storage_->claim_due_checks(accounts, 1000, 5000, 400).size(), 400u);
+  check("claim_due_checks", {});
+  std::vector<storage::Postponement> postponements;
+  for (std::size_t i = 0; i < 400; ++i) postponements.push_back({ids_[i], "1", 5000, 6000});
+  storage_->postpone_checks(postponements);
+  check("postpone_checks", {});
 }
 
 }  // namespace

@@ -61,6 +61,11 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
     changes.notes_created.push_back({order.id, note});
     changes.requests.emplace_back().key = random_request_key();
     changes.events.push_back({order.id, 1, 0, {}});
+    pb::PaymentTransaction transaction;
+    transaction.set_transaction_id(Uuid::generate().to_string());
+    changes.transactions_created.push_back({order.id, transaction});
+    changes.transactions_updated.push_back({order.id, transaction});
+    changes.schedule.push_back({order.id, "external", {"1", 1, 1}});
   }
   for (StoredOrder& order : updated) {
     changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order.invoice_number()});
@@ -75,6 +80,11 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
     shipment.add_tracking_numbers()->set_number("another");
     shipment.mutable_lines(0)->set_line_id(Uuid::generate().to_string());
     changes.shipments_updated.push_back({&before.back(), &order});
+    order.order.set_currency_code("EUR");
+    order.order.mutable_payments(0)->set_attention(true);
+    order.order.add_payments()->set_gateway_reference(Uuid::generate().to_string());
+    changes.payments_updated.push_back({&before.back(), &order});
+    changes.schedule.push_back({order.id, "external", {"1", std::nullopt, std::nullopt}});
     changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
                                                                                        {}};
     changes.notes_deleted.push_back({order.id, Uuid::generate()});
@@ -155,6 +165,10 @@ TEST_P(StatementsTest, ReadsOfManyCostWhatAReadOfOneCosts) {
   EXPECT_EQ(load(1), 9u);
   EXPECT_EQ(load(500), 9u);
   EXPECT_EQ(statements_of([&] { read->versions(ids); }), 1u);
+  EXPECT_EQ(statements_of([&] { read->load_ledgers(ids); }), 1u);
+  std::vector<storage::TransactionKey> keys;
+  for (const Uuid& id : ids) keys.push_back({id, id});
+  EXPECT_EQ(statements_of([&] { read->load_transactions(keys); }), 1u);
 
   ListQuery query;
   const auto list = [&](int limit) {
@@ -173,6 +187,31 @@ TEST_P(StatementsTest, ReadsOfManyCostWhatAReadOfOneCosts) {
   query.filter.set_tracking_number("T7");
   EXPECT_EQ(list(1), 4u);
   EXPECT_EQ(list(400), 4u);
+}
+
+TEST_P(StatementsTest, TheQueueIsServedInBulk) {
+  const Uuid order_id = Uuid::generate();
+  ChangeSet changes;
+  for (int i = 0; i < 900; ++i) {
+    changes.schedule.push_back({order_id, "a", {std::to_string(i), 1, std::nullopt}});
+  }
+  save(changes);
+  const std::vector<std::string> accounts{"a", "b"};
+  for (const int limit : {1, 400}) {
+    std::vector<storage::DueCheck> claimed;
+    // BEGIN, one of each account, UPDATE, COMMIT.
+    EXPECT_EQ(
+        statements_of([&] { claimed = storage_->claim_due_checks(accounts, 1, 1000, limit); }), 5u);
+    ASSERT_EQ(claimed.size(), static_cast<std::size_t>(limit));
+    std::vector<storage::Postponement> postponements;
+    for (const auto& check : claimed) {
+      postponements.push_back({check.order_id, check.payment_id, 1000, 2000});
+    }
+    // BEGIN, SELECT, INSERT, COMMIT.
+    EXPECT_EQ(statements_of([&] { storage_->postpone_checks(postponements); }), 4u);
+  }
+  EXPECT_EQ(statements_of([&] { storage_->claim_due_checks({}, 1, 1000, 10); }), 0u);
+  EXPECT_EQ(statements_of([&] { storage_->postpone_checks({}); }), 0u);
 }
 
 TEST_P(StatementsTest, AReadOfOneStatementNeedsNoTransaction) {

@@ -116,6 +116,25 @@ StoredOrder rich_order() {
     *payment.mutable_voided() = money(1);
     *payment.mutable_capturable() = money(0);
     *payment.mutable_refundable() = money(9);
+    *payment.mutable_expire_time() = storage::to_timestamp(1'700'000'000'654'321);
+    pb::GatewayCapabilities& capabilities = *payment.mutable_capabilities();
+    if (i == 1) continue;  // a gateway that can't do anything
+    capabilities.set_multi_capture(true);
+    capabilities.set_max_captures(50);
+    capabilities.set_partial_capture(true);
+    capabilities.set_partial_refund(true);
+    capabilities.set_refund_before_final_capture(true);
+    capabilities.set_void_after_capture(true);
+    capabilities.set_concurrent_operations(true);
+    capabilities.set_lookup_by_attempt(true);
+    capabilities.mutable_key_lifetime()->set_seconds(86'400);
+    for (int n = 0; n < 3; ++n) {
+      *payment.add_open_transactions() = rich_transaction(payment.payment_id());
+    }
+    payment.set_attention(true);
+    payment.set_discrepancy(true);
+    payment.set_capture_count(INT32_MAX);
+    payment.set_revision(INT64_MAX);
   }
   order.set_note_count(2);
   order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_COMPLETED);
@@ -125,6 +144,27 @@ StoredOrder rich_order() {
   *order.mutable_create_time() = storage::to_timestamp(0);
   *order.mutable_update_time() = storage::to_timestamp(1'700'000'000'123'456);
   return stored;
+}
+
+pb::PaymentTransaction rich_transaction(const std::string& payment_id) {
+  pb::PaymentTransaction transaction;
+  transaction.set_transaction_id(Uuid::generate().to_string());
+  transaction.set_payment_id(payment_id);
+  transaction.set_kind(pb::TRANSACTION_KIND_CHARGEBACK_REVERSAL);
+  transaction.set_status(pb::TRANSACTION_STATUS_UNKNOWN);
+  *transaction.mutable_amount() = money(INT64_MIN);
+  transaction.set_gateway_transaction_id(long_text(kNasty, 255));
+  transaction.set_reason("GATEWAY_UNREACHABLE");
+  transaction.set_description(long_text(kNasty, 1000));
+  transaction.set_final_capture(true);
+  transaction.set_foreign(true);
+  transaction.set_actor(long_text(kNasty, 255));
+  transaction.set_request_id(Uuid::generate().to_string());
+  *transaction.mutable_create_time() = storage::to_timestamp(1'700'000'000'000'001);
+  *transaction.mutable_complete_time() = storage::to_timestamp(-1);
+  transaction.set_released_by(Uuid::generate().to_string());
+  *transaction.mutable_missing_time() = storage::to_timestamp(0);
+  return transaction;
 }
 
 StoredOrder plain_order(Micros create_time) {

@@ -22,6 +22,8 @@ inline storage::Clock::time_point soon() {
 /// Every field set, texts at their limits, with what might trip SQL: quotes, colons, backslashes,
 /// question marks, comments, 4-byte characters.
 StoredOrder rich_order();
+/// As rich; of a payment, with an id of its own.
+pb::PaymentTransaction rich_transaction(const std::string& payment_id);
 /// Just enough, with its own number.
 StoredOrder plain_order(Micros create_time = 1'700'000'000'000'000);
 
