@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <utility>
 #include <variant>
@@ -63,7 +64,7 @@ class Processor::Impl {
         accounts(accounts_in),
         timers(timers_in),
         options(options_in),
-        sender(engine_in, accounts_in, options_in.call_timeout) {}
+        sender(engine_in, accounts_in, options_in.call_timeout, options_in.first_check) {}
 
   class Call;
   class Reconciliation;
@@ -339,6 +340,7 @@ class Processor::Impl::Reconciliation {
       return;
     }
     note(*folded.answer);
+    visit_.not_before = folded.next_check.value_or(INT64_MAX);
     const Micros leased_since = wall_clock() - std::chrono::microseconds(impl_->lease()).count();
     for (const pb::PaymentTransaction& attempt : folded.send_again) {
       // One that is younger belongs to its sender.

@@ -27,6 +27,8 @@ class Processor {
     /// An attempt belongs to its sender for `call_timeout` and this; then the reconciler takes it
     /// up.
     std::chrono::milliseconds lease_margin{5'000};
+    /// When the gateway is asked what became of an attempt that it did not answer.
+    std::chrono::microseconds first_check{std::chrono::minutes(1)};
     /// How long before its deadline a caller is answered with what is known; but no caller gives
     /// more than half of his time for that.
     std::chrono::milliseconds answer_margin{200};
@@ -43,6 +45,8 @@ class Processor {
       kNotAsked,
     };
     Result result = Result::kNotAsked;
+    /// The gateway has nothing to tell before then; INT64_MAX: never, unless something is done.
+    Micros not_before = 0;
     /// When the oldest of the transactions began that are open still.
     std::optional<Micros> open_since;
   };

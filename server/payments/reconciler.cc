@@ -144,7 +144,7 @@ void Reconciler::Impl::count(Pass& pass, const storage::DueCheck& check, const V
   }
   if (visit.result != Visit::Result::kNews) {
     postponed_.push_back({check.order_id, check.payment_id, pass.lease_until,
-                          wall_clock() + jittered(delay).count()});
+                          std::max(visit.not_before, wall_clock() + jittered(delay).count())});
   }
   warn_if_overdue(check, visit);
   if (--pass.left == 0) {

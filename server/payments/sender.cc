@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/orders/errors.h"
+#include "server/orders/fields.h"
 #include "server/orders/payments.h"
 #include "server/payments/failpoint.h"
 
@@ -33,12 +34,33 @@ bool passes(const absl::Status& status) {
 /// Whether the gateway said anything about the request.
 bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
 
+/// `first_check`: how long the gateway is left alone that has not answered.
+std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& ledger,
+                                  const std::string& payment_id) {
+  std::optional<Micros> last;
+  for (const pb::PaymentTransaction& transaction : ledger) {
+    if (transaction.payment_id() != payment_id ||
+        transaction.kind() != pb::TRANSACTION_KIND_REFUND ||
+        transaction.status() != pb::TRANSACTION_STATUS_SUCCEEDED) {
+      continue;
+    }
+    last = std::max(last.value_or(0), rules::to_micros(transaction.complete_time()));
+  }
+  return last;
+}
+
 Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
-                       const CallResult& result) {
+                       const CallResult& result, std::chrono::microseconds first_check) {
   Command command = own_command(order_id);
   command.transaction_id = attempt_id;
-  command.rule = [=](const rules::Target& target, const rules::Context& context) {
-    return rules::settle(payment_id, attempt_id, result, target, context);
+  command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
+    auto change = rules::settle(payment_id, attempt_id, result, target, context);
+    if (!change.ok() || is_answer(result.kind)) return change;
+    const std::chrono::microseconds wished = result.retry_after.value_or(milliseconds(0));
+    for (PaymentSchedule& schedule : change->schedule) {
+      schedule.next_check = context.now + std::max(first_check, wished).count();
+    }
+    return change;
   };
   return command;
 }
@@ -146,8 +168,8 @@ std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& paym
 
   failpoint("before_transaction_two");
   const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
-  auto answer =
-      run_until(settle_command(order_id, payment.payment_id(), attempt_id, result), lease_end);
+  auto answer = run_until(
+      settle_command(order_id, payment.payment_id(), attempt_id, result, first_check_), lease_end);
   if (!answer.ok()) {
     spdlog::warn("the result of attempt {} can't be written and is left to the reconciler: {}",
                  attempt.transaction_id(), errors::reason(answer.status()));
@@ -165,24 +187,24 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
       Command look = own_command(order_id);
       look.rule = [](const rules::Target&, const rules::Context&) { return rules::Change{}; };
       auto looked = run(std::move(look));
-      if (!looked.ok()) return {looked.status(), {}};
+      if (!looked.ok()) return {.answer = looked.status()};
       order = looked->order;
     }
     const pb::Payment* payment = rules::find_payment(order->order, payment_id);
     if (payment == nullptr)
-      return {errors::payment_not_found(order->order.order_id(), payment_id), {}};
+      return {.answer = errors::payment_not_found(order->order.order_id(), payment_id)};
 
     std::vector<rules::PaymentReading> readings;
     if (payment->gateway_account() != rules::kExternal) {
       auto fetched = fetch(*payment, order->order.currency_code(), deadline);
       if (const auto* error = std::get_if<FetchError>(&fetched)) {
-        return {to_status(*error, *payment), {}};
+        return {.answer = to_status(*error, *payment)};
       }
       readings.push_back({payment_id, payment->revision(), std::get<Reading>(std::move(fetched))});
     }
 
     // The rule may run several times; the last one counts.
-    const auto send_again = std::make_shared<std::vector<pb::PaymentTransaction>>();
+    const auto found = std::make_shared<Folded>();
     Command command = own_command(order_id);
     command.wants_ledger = true;
     command.rule = [=, ids = Uuid::generate()](const rules::Target& target,
@@ -191,14 +213,18 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
       if (!change.ok()) return change;
       const pb::Order& after = change->after ? *change->after : *target.order;
       if (const pb::Payment* folded = rules::find_payment(after, payment_id)) {
-        *send_again = rules::to_send_again(after, *folded, *context.settings, context.now);
+        found->send_again = rules::to_send_again(after, *folded, *context.settings, context.now);
+        found->next_check =
+            rules::schedule_of(*folded, context.now, last_refund(target.ledger, payment_id))
+                .next_check;
       }
       return change;
     };
     auto answer = run(std::move(command));
     const bool stale = errors::reason(answer.status()) == "STALE_READING";
     if (!stale || tries == kMaxReadings || Clock::now() >= deadline) {
-      return {std::move(answer), std::move(*send_again)};
+      found->answer = std::move(answer);
+      return std::move(*found);
     }
     order = nullptr;
     pause(std::exchange(delay, delay * 2));

@@ -19,8 +19,12 @@ namespace orderd::payments {
 /// long as a gateway takes and the engine's commit after it: for threads of the accounts only.
 class Sender {
  public:
-  Sender(engine::Engine& engine, Accounts& accounts, std::chrono::milliseconds call_timeout)
-      : engine_(engine), accounts_(accounts), call_timeout_(call_timeout) {}
+  Sender(engine::Engine& engine, Accounts& accounts, std::chrono::milliseconds call_timeout,
+         std::chrono::microseconds first_check)
+      : engine_(engine),
+        accounts_(accounts),
+        call_timeout_(call_timeout),
+        first_check_(first_check) {}
 
   std::variant<Reading, FetchError> fetch(const pb::Payment& payment,
                                           const std::string& currency_code, Deadline deadline);
@@ -31,9 +35,11 @@ class Sender {
                                      const pb::PaymentTransaction& attempt, Deadline lease_end);
 
   struct Folded {
-    absl::StatusOr<engine::Answer> answer;
+    absl::StatusOr<engine::Answer> answer{};
     /// What is to be sent again then.
-    std::vector<pb::PaymentTransaction> send_again;
+    std::vector<pb::PaymentTransaction> send_again{};
+    /// When the gateway is to be asked again if nothing happens. Absent: never.
+    std::optional<Micros> next_check{};
   };
   /// Asks the gateway of one payment and folds what it says; again while money moves meanwhile.
   /// `order`: as it was just now, or null. An external payment has no reading.
@@ -57,6 +63,7 @@ class Sender {
   engine::Engine& engine_;
   Accounts& accounts_;
   const std::chrono::milliseconds call_timeout_;
+  const std::chrono::microseconds first_check_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
