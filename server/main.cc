@@ -112,13 +112,14 @@ payments::Processor::Options processor_options(const ops::Config& config) {
   payments::Processor::Options options;
   options.call_timeout = config.gateway_timeout;
   options.lease_margin = std::min(options.lease_margin, config.gateway_timeout / 3);
+  options.first_check = config.reconcile_delay;
   return options;
 }
 
 payments::Reconciler::Options reconciler_options(const ops::Config& config) {
   payments::Reconciler::Options options;
   options.first_delay = config.reconcile_delay;
-  options.claim = std::max<std::chrono::microseconds>(options.claim, 4 * config.gateway_timeout);
+  options.claim = 4 * config.gateway_timeout;
   return options;
 }
 
@@ -191,8 +192,8 @@ int serve(const ops::Config& config) {
   // Each of these may still need what ends after it. Calls that wait for a gateway need the timers.
   server->shutdown(kDrain);
   reconciling.stop();
-  reconciler.stop();
   processor.stop();
+  reconciler.stop();
   io.stop();
   timers.join();
   sweeping.stop();

@@ -91,8 +91,8 @@ grpc::ServerUnaryReactor* OrderService::CreateOrder(Context* context, const Byte
         Command command = command_for(*call);
         command.order_id = Uuid::generate();
         command.creates = true;
-        command.cost +=
-            request.order().items_size() + static_cast<int>(request.order().labels_size());
+        command.cost += request.order().items_size() + request.order().payments_size() +
+                        static_cast<int>(request.order().labels_size());
         const std::string number =
             rules::order_number_of(request.order(), rules::generate_order_number(wall_clock()));
         command.claims = rules::create_claims(request, number);

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <string>
 #include <vector>
+
+#include "server/ops/gateways.h"
 
 namespace orderd::ops {
 namespace {
@@ -57,6 +60,88 @@ TEST(ConfigTest, MistakesAreExplainedWithoutPasswords) {
     EXPECT_EQ(text.find("secret"), text.npos) << text;
     EXPECT_EQ(exit_code, 2);
   }
+}
+
+TEST(ConfigTest, GatewaysAndTheirTimes) {
+  using Kind = GatewayAccount::Kind;
+  int exit_code = -1;
+  const auto config =
+      parse({"--gateway", "shop_1=stripe:/etc/key=1", "--gateway=b-2=stripe:env:KEY", "--gateway",
+             "c=sandbox:a:b", "--gateway-timeout", "0.5", "--reconcile-interval", "0.25"},
+            exit_code);
+  ASSERT_TRUE(config);
+  ASSERT_EQ(config->gateways.size(), 3u);
+  const auto is = [&](std::size_t i, const char* name, Kind kind, const char* location) {
+    EXPECT_EQ(config->gateways[i].name, name);
+    EXPECT_EQ(config->gateways[i].kind, kind);
+    EXPECT_EQ(config->gateways[i].location, location);
+  };
+  is(0, "shop_1", Kind::kStripeKeyFile, "/etc/key=1");
+  is(1, "b-2", Kind::kStripeKeyVariable, "KEY");
+  is(2, "c", Kind::kSandbox, "a:b");
+  EXPECT_EQ(config->gateway_timeout, std::chrono::milliseconds(500));
+  EXPECT_EQ(config->reconcile_interval, std::chrono::milliseconds(250));
+  EXPECT_EQ(config->reconcile_delay, std::chrono::seconds(60));
+  EXPECT_EQ(config->stripe_url, "https://api.stripe.com");
+}
+
+TEST(ConfigTest, MistakesAboutGatewaysAreExplainedWithoutKeys) {
+  const std::string long_name(64, 'a');
+  const std::vector<std::vector<std::string>> mistakes = {
+      {"--gateway", "shop"},
+      {"--gateway", "=sandbox:x"},
+      {"--gateway", "Shop=sandbox:x"},
+      {"--gateway", long_name + "=sandbox:x"},
+      {"--gateway", "external=sandbox:x"},
+      {"--gateway", "shop=sandbox:"},
+      {"--gateway", "shop=sandbox"},
+      {"--gateway", "shop=paypal:rk_secret"},
+      {"--gateway", "shop=stripe:env:"},
+      {"--gateway", "shop=stripe:sk_live_secret"},
+      {"--gateway", "shop=stripe:env:rk_live_secret"},
+      {"--gateway", "a=sandbox:x", "--gateway", "a=sandbox:y"},
+      {"--gateway", "a=sandbox:x", "b=sandbox:y"},
+      {"--gateway-timeout", "0"},
+      {"--reconcile-interval", "soon"},
+      {"--reconcile-delay", "-1"}};
+  for (const auto& mistake : mistakes) {
+    std::vector<const char*> arguments;
+    for (const auto& argument : mistake) arguments.push_back(argument.c_str());
+    int exit_code = -1;
+    testing::internal::CaptureStderr();
+    EXPECT_FALSE(parse(arguments, exit_code)) << mistake.back();
+    const std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_NE(text.find(mistake.front()), text.npos) << text;
+    EXPECT_EQ(text.find("secret"), text.npos) << text;
+    EXPECT_EQ(exit_code, 2);
+  }
+}
+
+TEST(ConfigTest, AccountsThatCannotBeUsedAreExplained) {
+  const auto why = [](GatewayAccount::Kind kind, const char* location,
+                      const char* url = "https://api.stripe.com") -> std::string {
+    Config config;
+    config.stripe_url = url;
+    config.gateways.push_back({"shop", kind, location});
+    payments::Accounts accounts({});
+    try {
+      open_gateways(config, accounts);
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  using Kind = GatewayAccount::Kind;
+  EXPECT_NE(why(Kind::kSandbox, "/no/such/directory/ledger"), "");
+  EXPECT_NE(why(Kind::kStripeKeyFile, "/no/such/file"), "");
+  EXPECT_NE(why(Kind::kStripeKeyFile, "/dev/null"), "");
+  EXPECT_NE(why(Kind::kStripeKeyVariable, "ORDERD_NO_SUCH_VARIABLE"), "");
+  ::setenv("ORDERD_TEST_KEY", "sk_test_secret", 1);
+  EXPECT_EQ(why(Kind::kStripeKeyVariable, "ORDERD_TEST_KEY"), "");
+  const std::string clear = why(Kind::kStripeKeyVariable, "ORDERD_TEST_KEY", "http://example.com");
+  ::unsetenv("ORDERD_TEST_KEY");
+  EXPECT_NE(clear, "");
+  EXPECT_EQ(clear.find("secret"), clear.npos) << clear;
 }
 
 TEST(ConfigTest, Loopback) {

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <utility>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
 #include <gmock/gmock.h>
 #include <google/protobuf/stubs/logging.h>
 #include <grpcpp/create_channel.h>
@@ -19,6 +24,9 @@
 #include "google/rpc/status.pb.h"
 #include "orders/v1/order_service.grpc.pb.h"
 #include "orders/v1/settings_service.grpc.pb.h"
+#include "server/ops/gateways.h"
+#include "server/payments/accounts.h"
+#include "server/payments/processor.h"
 #include "server/rpc/server.h"
 #include "tests/support/test_database.h"
 
@@ -84,16 +92,13 @@ class RpcTest : public DatabaseTest {
 
   void start() {
     storage_ = storage::open(url(), {});
-    parts_ = std::make_unique<Parts>(*storage_, limits_);
-    server_ =
-        std::make_unique<rpc::Server>("127.0.0.1:0",
-                                      rpc::Backend{parts_->engine, parts_->reader, parts_->settings,
-                                                   parts_->editor, storage_->secret()},
-                                      [this](const rpc::CallReport& report) {
-                                        std::lock_guard lock(reports_mutex_);
-                                        ++reports_[{std::string(report.method), report.code}];
-                                        reported_.notify_all();
-                                      });
+    parts_ = make_parts(*storage_);
+    server_ = std::make_unique<rpc::Server>("127.0.0.1:0", parts_->backend(storage_->secret()),
+                                            [this](const rpc::CallReport& report) {
+                                              std::lock_guard lock(reports_mutex_);
+                                              ++reports_[{std::string(report.method), report.code}];
+                                              reported_.notify_all();
+                                            });
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                    grpc::InsecureChannelCredentials());
     orders_ = pb::OrderService::NewStub(channel_);
@@ -214,24 +219,53 @@ class RpcTest : public DatabaseTest {
     }));
   }
 
+  /// What stands behind a server.
   struct Parts {
-    Parts(storage::Storage& storage, const engine::Limits& limits)
+    Parts(storage::Storage& storage, const engine::Limits& limits,
+          const payments::Processor::Options& options)
         : cache(64u << 20),
           settings(std::make_shared<const Settings>(
               storage.begin_read(storage::Clock::now() + std::chrono::seconds(30))
                   ->load_settings())),
           engine(storage, cache, settings, limits),
           reader(storage, cache, {}),
-          editor(storage, settings) {}
+          editor(storage, settings),
+          accounts({}),
+          processor(engine, reader, accounts, io, options) {}
+    ~Parts() {
+      processor.stop();
+      io.stop();
+      timers.join();
+    }
+
+    rpc::Backend backend(std::string secret) {
+      return {engine, reader, settings, editor, processor, std::move(secret)};
+    }
 
     engine::OrderCache cache;
     engine::SettingsCache settings;
     engine::Engine engine;
     engine::Reader reader;
     engine::SettingsEditor editor;
+    boost::asio::io_context io;
+    payments::Accounts accounts;
+    payments::Processor processor;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
+        io.get_executor()};
+    std::thread timers{[this] { io.run(); }};
   };
 
+  std::unique_ptr<Parts> make_parts(storage::Storage& storage) {
+    auto parts = std::make_unique<Parts>(storage, limits_, processor_options_);
+    ops::open_gateways({}, parts->accounts);
+    add_accounts(parts->accounts);
+    return parts;
+  }
+  /// Beside "external".
+  virtual void add_accounts(payments::Accounts&) {}
+
   engine::Limits limits_;
+  payments::Processor::Options processor_options_;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<rpc::Server> server_;

@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "tests/rpc/rpc_fixture.h"
+#include "tests/rpc/payments_fixture.h"
 
 // The server around the services: health, reflection, the guard, shutdown.
 
@@ -87,6 +87,15 @@ TEST_P(ServerTest, Reflection) {
     EXPECT_THAT(services, testing::HasSubstr(service));
     EXPECT_THAT(reflect(channel_, 4, service), testing::HasSubstr("proto3")) << service;
   }
+  // Only where an account is a sandbox.
+  EXPECT_THAT(services, testing::Not(testing::HasSubstr("orders.sandbox.v1.SandboxService")));
+}
+
+class SandboxReflectionTest : public PaymentsRpcTest {};
+ORDERD_ON_BOTH_DATABASES(SandboxReflectionTest);
+
+TEST_P(SandboxReflectionTest, ShowsTheServiceOfTheSandbox) {
+  EXPECT_THAT(reflect(channel_, 7, ""), testing::HasSubstr("orders.sandbox.v1.SandboxService"));
 }
 
 TEST_P(ServerTest, EveryCallIsReportedOnce) {
@@ -101,10 +110,9 @@ TEST_P(ServerTest, EveryCallIsReportedOnce) {
 }
 
 TEST_P(ServerTest, APortThatIsTakenIsAnError) {
-  EXPECT_THROW(rpc::Server("127.0.0.1:" + std::to_string(server_->port()),
-                           rpc::Backend{parts_->engine, parts_->reader, parts_->settings,
-                                        parts_->editor, "secret"}),
-               std::runtime_error);
+  EXPECT_THROW(
+      rpc::Server("127.0.0.1:" + std::to_string(server_->port()), parts_->backend("secret")),
+      std::runtime_error);
 }
 
 TEST_P(ServerTest, ShutdownLetsCallsEnd) {

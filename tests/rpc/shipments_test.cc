@@ -258,11 +258,9 @@ class TwoServersTest : public ShipmentsRpcTest {
     ShipmentsRpcTest::SetUp();
     if (backend() == Backend::kMariadb) other_storage_ = storage::open(url(), {});
     storage::Storage& storage = other_storage_ ? *other_storage_ : *storage_;
-    other_parts_ = std::make_unique<Parts>(storage, limits_);
-    other_server_ = std::make_unique<rpc::Server>(
-        "127.0.0.1:0",
-        rpc::Backend{other_parts_->engine, other_parts_->reader, other_parts_->settings,
-                     other_parts_->editor, storage.secret()});
+    other_parts_ = make_parts(storage);
+    other_server_ =
+        std::make_unique<rpc::Server>("127.0.0.1:0", other_parts_->backend(storage.secret()));
     other_orders_ = pb::OrderService::NewStub(grpc::CreateChannel(
         "127.0.0.1:" + std::to_string(other_server_->port()), grpc::InsecureChannelCredentials()));
   }
