@@ -83,6 +83,10 @@ int rank(const GatewayMovement& movement) {
   }
 }
 
+std::string failure(const GatewayMovement& movement) {
+  return movement.reason.empty() ? "FAILED" : movement.reason;
+}
+
 }  // namespace
 
 bool too_old_to_send(const pb::PaymentTransaction& transaction,
@@ -102,7 +106,8 @@ PaymentFold::PaymentFold(const pb::Payment& before,
       before_(before.SerializeAsString()),
       payment_(before) {
   for (const auto& transaction : ledger) {
-    if (transaction.payment_id() == before.payment_id()) entries_.push_back({transaction});
+    if (transaction.payment_id() == before.payment_id())
+      entries_.push_back({.transaction = transaction});
   }
 }
 
@@ -269,7 +274,7 @@ void PaymentFold::match(Entry& entry, Movement& movement) {
     transaction.set_gateway_transaction_id(reported.gateway_transaction_id);
   }
   transaction.clear_reason();
-  if (failed) transaction.set_reason(reported.reason.empty() ? "FAILED" : reported.reason);
+  if (failed) transaction.set_reason(failure(reported));
   transaction.clear_complete_time();
   if (succeeded(transaction)) {
     *transaction.mutable_complete_time() = to_timestamp(plausible(reported.time));
@@ -312,19 +317,7 @@ void PaymentFold::book_foreign() {
       amount = static_cast<std::int64_t>(std::min<Wide>(amount, std::max<Wide>(room, 0)));
       of.booked += amount;
     }
-    const Entry* capture = releasing_capture(reported);
-    const std::string released_by = capture ? capture->transaction.transaction_id() : "";
-    const std::string actor = capture ? capture->transaction.actor() : "";
-    auto& transaction = book(reported.kind, reported.status, amount, plausible(reported.time));
-    transaction.set_gateway_transaction_id(reported.gateway_transaction_id);
-    if (reported.status == pb::TRANSACTION_STATUS_FAILED) {
-      transaction.set_reason(reported.reason.empty() ? "FAILED" : reported.reason);
-    }
-    if (!released_by.empty()) {
-      transaction.set_foreign(false);
-      transaction.set_released_by(released_by);
-      transaction.set_actor(actor);
-    }
+    book(reported, amount);
     if (reported.kind == pb::TRANSACTION_KIND_CHARGEBACK &&
         reported.status != pb::TRANSACTION_STATUS_FAILED) {
       attention_ = true;
@@ -391,15 +384,7 @@ void PaymentFold::book_rest(std::size_t sum) {
       return;
     }
   }
-  const Entry* capture = releasing_capture(rest);
-  const std::string released_by = capture ? capture->transaction.transaction_id() : "";
-  const std::string actor = capture ? capture->transaction.actor() : "";
-  auto& transaction = book(rest.kind, rest.status, rest.amount_minor, now_);
-  if (!released_by.empty()) {
-    transaction.set_foreign(false);
-    transaction.set_released_by(released_by);
-    transaction.set_actor(actor);
-  }
+  book(rest, rest.amount_minor);
 }
 
 /// What is booked and the gateway does not count, or counts again.
@@ -407,27 +392,40 @@ void PaymentFold::adjust(std::size_t sum) {
   const Sum& of = sums_[sum];
   const Wide difference = of.reported - (of.booked + of.adjusted);
   if (difference == 0) return;
-  auto& transaction = book(pb::TRANSACTION_KIND_ADJUSTMENT, pb::TRANSACTION_STATUS_SUCCEEDED,
-                           money(difference).amount_minor(), now_);
-  transaction.set_reason(std::string(kSumNames[sum]));
+  GatewayMovement adjustment;
+  adjustment.kind = pb::TRANSACTION_KIND_ADJUSTMENT;
+  adjustment.status = pb::TRANSACTION_STATUS_SUCCEEDED;
+  adjustment.time = now_;
+  book(adjustment, money(difference).amount_minor()).set_reason(std::string(kSumNames[sum]));
   attention_ = true;
 }
 
-pb::PaymentTransaction& PaymentFold::book(pb::TransactionKind kind, pb::TransactionStatus status,
-                                          std::int64_t amount_minor, Micros time) {
-  Entry& entry = entries_.emplace_back();
-  entry.created = true;
-  entry.claimed = true;
-  pb::PaymentTransaction& transaction = entry.transaction;
+pb::PaymentTransaction& PaymentFold::book(const GatewayMovement& movement,
+                                          std::int64_t amount_minor) {
+  pb::PaymentTransaction transaction;
   transaction.set_transaction_id(next_id_());
   transaction.set_payment_id(payment_.payment_id());
-  transaction.set_kind(kind);
-  transaction.set_status(status);
+  transaction.set_kind(movement.kind);
+  transaction.set_status(movement.status);
   *transaction.mutable_amount() = money(amount_minor);
-  transaction.set_foreign(true);
+  transaction.set_gateway_transaction_id(movement.gateway_transaction_id);
   *transaction.mutable_create_time() = to_timestamp(now_);
-  if (succeeded(transaction)) *transaction.mutable_complete_time() = to_timestamp(time);
-  return transaction;
+  if (succeeded(transaction)) {
+    *transaction.mutable_complete_time() = to_timestamp(plausible(movement.time));
+  }
+  if (movement.status == pb::TRANSACTION_STATUS_FAILED) {
+    transaction.set_reason(failure(movement));
+  }
+  if (const Entry* capture = releasing_capture(movement)) {
+    transaction.set_released_by(capture->transaction.transaction_id());
+    transaction.set_actor(capture->transaction.actor());
+    transaction.set_request_id(capture->transaction.request_id());
+  } else {
+    transaction.set_foreign(true);
+  }
+  entries_.push_back(
+      {.transaction = std::move(transaction), .created = true, .changed = false, .claimed = true});
+  return entries_.back().transaction;
 }
 
 /// Only UNKNOWN attempts: what is PENDING has been accepted, and its absence is no evidence.

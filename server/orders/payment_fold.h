@@ -81,8 +81,8 @@ class PaymentFold {
   void match(Entry& entry, Movement& movement);
   /// An open transaction of ours that a movement without a name of ours may be.
   Entry* likely_attempt(const payments::GatewayMovement& movement);
-  pb::PaymentTransaction& book(pb::TransactionKind kind, pb::TransactionStatus status,
-                               std::int64_t amount_minor, Micros time);
+  pb::PaymentTransaction& book(const payments::GatewayMovement& movement,
+                               std::int64_t amount_minor);
   /// The capture of ours of which the movement is the release, or null.
   const Entry* releasing_capture(const payments::GatewayMovement& movement) const;
   bool sum_has_moved_since(const pb::PaymentTransaction& attempt) const;
