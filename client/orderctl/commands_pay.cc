@@ -225,6 +225,11 @@ int resolve(Session& session, const ResolveFlags& flags) {
   return kOk;
 }
 
+/// An argument that is there and empty is a variable of a script that is not set. It must not mean
+/// "all the money" or "any payment".
+const CLI::Validator kGiven(
+    [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, "");
+
 const char* missing_reference(const AddFlags& flags) {
   return flags.reference.empty() && flags.authorize.empty()
              ? "give --reference (or --authorize, at a sandbox account)"
@@ -252,15 +257,18 @@ class PayCommands {
         ->add_option("--account", flags->account,
                      "The gateway's account at orderd (--gateway NAME=...), or external")
         ->required();
-    command->add_option("--reference", flags->reference,
-                        "The payment's id at the gateway; for external any name");
+    command
+        ->add_option("--reference", flags->reference,
+                     "The payment's id at the gateway; for external any name")
+        ->check(kGiven);
     command->add_option("--description", flags->description, "How it was paid, for people");
     auto* captured = command->add_option("--captured", flags->captured,
                                          "AMOUNT that was paid; for external only");
     auto* authorize = command->add_option(
         "--authorize", flags->authorize,
         "AMOUNT: first make such a payment at the gateway; for sandbox accounts only");
-    captured->excludes(authorize);
+    captured->excludes(authorize)->check(kGiven);
+    authorize->check(kGiven);
     add_etag(*command, flags->etag);
     command->footer(
         "The amounts of a payment come from its gateway, with the first sync or capture.\n"
@@ -276,7 +284,7 @@ class PayCommands {
     add_amount(*command, *flags, "capturable");
     command->add_flag("--final", flags->final_capture, "Release what this leaves uncaptured");
     add_money_options(*command, *flags);
-    command->footer(std::string(kMoneyFooter) +
+    command->footer(std::string(kAmountFooter) + kMoneyFooter +
                     "Examples:\n"
                     "  orderctl pay capture 1001\n"
                     "  orderctl pay capture 1001 25.50 --final --reason 'one item is sold out'\n"
@@ -290,7 +298,7 @@ class PayCommands {
     command->add_flag("--confirm", flags->confirm,
                       "The money has been handed over already; for external only");
     add_money_options(*command, *flags);
-    command->footer(std::string(kMoneyFooter) +
+    command->footer(std::string(kAmountFooter) + kMoneyFooter +
                     "Examples:\n"
                     "  orderctl pay refund 1001 12.00 --reason 'arrived broken'\n"
                     "  orderctl pay refund 1001 --payment till-17 --confirm");
@@ -348,8 +356,9 @@ class PayCommands {
   }
 
  private:
+  static constexpr char kAmountFooter[] =
+      "AMOUNT is a decimal of the order's currency: 25.50 (EUR), 2550 (JPY), 25.500 (KWD).\n";
   static constexpr char kMoneyFooter[] =
-      "AMOUNT is a decimal of the order's currency: 25.50 (EUR), 2550 (JPY), 25.500 (KWD).\n"
       "Exit code 0: the money has moved. 6: it has not. 11: not known yet; the server finds out.\n";
 
   template <class Flags>
@@ -378,14 +387,15 @@ class PayCommands {
     command.add_option("--etag", etag, "Refuse if the order has another etag by now");
   }
   static void add_payment(CLI::App& command, MoneyFlags& flags, const std::string& description) {
-    command.add_option("--payment", flags.payment, description);
+    command.add_option("--payment", flags.payment, description)->check(kGiven);
   }
   static void add_dry_run(CLI::App& command, MoneyFlags& flags) {
     command.add_flag("--dry-run,--validate-only", flags.dry_run,
                      "Say what would happen; change nothing");
   }
   static void add_amount(CLI::App& command, MoneyFlags& flags, const std::string& most) {
-    command.add_option("AMOUNT", flags.amount, "All that is " + most + " if it is not given");
+    command.add_option("AMOUNT", flags.amount, "All that is " + most + " if it is not given")
+        ->check(kGiven);
   }
   static void add_money_options(CLI::App& command, MoneyFlags& flags) {
     add_payment(command, flags,

@@ -20,15 +20,14 @@ constexpr char kFooter[] =
     "  orderctl states list               where orders can go\n"
     "  orderctl COMMAND --help            what a command can do, with examples\n"
     "\n"
-    "Exit codes: 0 done; 1 a problem on this side (file, JSON); 2 wrong usage; 3 not found;\n"
-    "4 invalid; 5 conflict (exists already, etag mismatch); 6 refused by a rule, or by the "
-    "gateway;\n"
-    "7 server unavailable, overloaded or too slow; 8 not permitted; 9 fault of the server; 10 "
-    "partly\n"
-    "done (some lines of an import or orders of a batch were refused); 11 money is under way and "
-    "it is\n"
-    "not known yet how that ends (`orderctl pay show ORDER` shows it; do not just repeat the "
-    "command).\n"
+    "Exit codes: 0 done; 1 a problem on this side (file, JSON, time, amount); 2 wrong usage; 3 "
+    "not\n"
+    "found; 4 invalid; 5 conflict (exists already, etag mismatch); 6 refused by a rule, or money\n"
+    "refused by its gateway; 7 server unavailable, overloaded or too slow; 8 not permitted; 9 "
+    "fault of\n"
+    "the server; 10 partly done (some lines of an import or orders of a batch were refused); 11 "
+    "money\n"
+    "is under way, and it is not known yet how that ends: `orderctl pay show ORDER` will show it.\n"
     "Answers go to standard output, all else to standard error.";
 
 client::Options client_options(const std::string& server, double timeout_seconds) {

@@ -183,6 +183,9 @@ int move_money(Session& session, const MoneyFlags& flags, const Words& words,
 template <class Request>
 void set_amount(const MoneyFlags& flags, const pb::Order& order, Request& request) {
   if (flags.amount.empty()) return;
+  if (order.currency_code().empty()) {
+    throw LocalError("the order has no currency, so there is nothing to be paid in it");
+  }
   *request.mutable_amount() = parse_amount(flags.amount, order.currency_code(), "AMOUNT");
 }
 

@@ -150,6 +150,22 @@ TEST(ErrorDetails, AreEmptyWhereThereAreNone) {
   }
 }
 
+TEST_F(ClientTest, ARetriedCaptureIsTheSameCapture) {
+  server_.fail_next(grpc::Status(grpc::UNAVAILABLE, "connection lost"), 2);
+  server_.fail_next(to_grpc(rich_error(grpc::ABORTED, "PAYMENT_BUSY", 20)));
+  EXPECT_TRUE(client_.capture_payment({}).ok());
+  std::set<std::string> ids;
+  for (const auto& call : server_.calls()) ids.insert(call.request_id);
+  EXPECT_EQ(server_.calls().size(), 4u);
+  EXPECT_EQ(ids.size(), 1u);
+}
+
+TEST_F(ClientTest, AnAuthorizationAtTheSandboxIsTriedOnce) {
+  server_.fail_next(grpc::Status(grpc::UNAVAILABLE, "connection lost"));
+  EXPECT_EQ(client_.authorize_at_sandbox({}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(server_.calls().size(), 1u);
+}
+
 class PagingTest : public ClientTest {
  protected:
   PagingTest() {
@@ -244,6 +260,31 @@ TEST_F(PagingTest, NotesAreARangeToo) {
   std::vector<std::string> seen;
   for (const auto& note : client_.list_notes(request)) seen.push_back(note->body());
   EXPECT_THAT(seen, ElementsAre("o", "onext"));
+}
+
+TEST_F(PagingTest, TransactionsAreARangeToo) {
+  server_.on_list_transactions = [](const pb::ListTransactionsRequest& request,
+                                    pb::ListTransactionsResponse& response) {
+    response.add_transactions()->set_transaction_id(request.order_id() + request.page_token());
+    if (request.page_token().empty()) response.set_next_page_token("next");
+  };
+  server_.on_list_unresolved = [](const pb::ListUnresolvedTransactionsRequest& request,
+                                  pb::ListUnresolvedTransactionsResponse& response) {
+    response.add_payments()->set_order_id(request.gateway_account() + request.page_token());
+    if (request.page_token().empty()) response.set_next_page_token("next");
+  };
+  std::vector<std::string> seen;
+  pb::ListTransactionsRequest transactions;
+  transactions.set_order_id("o");
+  for (const auto& each : client_.list_transactions(transactions)) {
+    seen.push_back(each->transaction_id());
+  }
+  pb::ListUnresolvedTransactionsRequest unresolved;
+  unresolved.set_gateway_account("a");
+  for (const auto& each : client_.list_unresolved_transactions(unresolved)) {
+    seen.push_back(each->order_id());
+  }
+  EXPECT_THAT(seen, ElementsAre("o", "onext", "a", "anext"));
 }
 
 TEST_F(PagingTest, OutlivesTheClient) {

@@ -368,6 +368,8 @@ complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _orderctl; echo "$
 complete_words orderctl sta
 complete_words orderctl note ""
 complete_words orderctl --json states create --no-f
+complete_words orderctl pay ""
+complete_words orderctl pay capture 1001 --f
 )");
   const auto output = directory_ / "words";
   ASSERT_EQ(
@@ -377,6 +379,8 @@ complete_words orderctl --json states create --no-f
   EXPECT_THAT(words, StartsWith("status states\n"));
   EXPECT_THAT(words, HasSubstr("\nadd edit delete list --server"));
   EXPECT_THAT(words, HasSubstr("\n--no-final\n"));
+  EXPECT_THAT(words, HasSubstr("\nshow add capture refund void sync unresolved resolve --server"));
+  EXPECT_THAT(words, HasSubstr("\n--final\n"));
   EXPECT_THAT(run("completion zsh").out, StartsWith("#compdef orderctl\n"));
   EXPECT_EQ(run("completion fish").code, 2);
 }
