@@ -88,7 +88,8 @@ class CrashMatrix : public DatabaseTest {
     EXPECT_EQ(first->etag, second->etag);
 
     int ours = 0;
-    for (const auto& movement : shop.ledger(paid.account, paid.reference).movements()) {
+    const auto book = shop.ledger(paid.account, paid.reference);
+    for (const auto& movement : book.movements()) {
       ours += movement.attempt_id() == transaction_id;
     }
     // The capture and what it released; else one.
@@ -132,7 +133,8 @@ TEST_P(CrashMatrix, EveryPlaceAndEveryOperationMovesTheMoneyOnce) {
       SCOPED_TRACE(cells[i].name());
       const Paid& paid = cells[i].attempt.paid;
       bool applied = false;
-      for (const auto& movement : server.shop().ledger(paid.account, paid.reference).movements()) {
+      const auto book = server.shop().ledger(paid.account, paid.reference);
+      for (const auto& movement : book.movements()) {
         applied |= movement.attempt_id() == ids[i];
       }
       EXPECT_EQ(applied,

@@ -152,6 +152,7 @@ class Server {
     std::string reconcile_interval = "0.1";
     /// The value of ORDERD_FAILPOINT. With it the build runs that has failpoints.
     std::string failpoint = {};
+    std::string listen = "127.0.0.1:0";
     std::vector<std::string> more_arguments = {};
   };
 

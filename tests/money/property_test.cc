@@ -135,13 +135,20 @@ class Sequence {
   /// Every reason for which the request may be refused. Empty: it must be accepted.
   std::set<std::string> objections(Operation operation, std::int64_t amount) const {
     std::set<std::string> reasons;
-    const bool open = before_.open_transactions_size() > 0;
-    if (open && !capabilities_.concurrent_operations()) reasons.insert("PAYMENT_BUSY");
+    const auto& open = before_.open_transactions();
+    const bool taking = std::any_of(open.begin(), open.end(), [](const auto& it) {
+      return it.kind() != pb::TRANSACTION_KIND_REFUND;
+    });
+    const bool captures_once =
+        !capabilities_.multi_capture() && (taking || before_.capture_count() > 0);
+    if (!open.empty() && !capabilities_.concurrent_operations()) reasons.insert("PAYMENT_BUSY");
     if (before_.discrepancy()) reasons.insert("PAYMENT_DISCREPANCY");
     switch (operation) {
       case Operation::kCapture:
       case Operation::kFinalCapture:
-        if (capturable() == 0) {
+        // What takes the rest has to wait until it is known what that is.
+        if (operation == Operation::kFinalCapture && taking) reasons.insert("PAYMENT_BUSY");
+        if (capturable() == 0 || captures_once) {
           reasons.insert("PAYMENT_NOT_CAPTURABLE");
           if (before_.status() == pb::PAYMENT_STATUS_EXPIRED) {
             reasons.insert("AUTHORIZATION_EXPIRED");
@@ -166,6 +173,7 @@ class Sequence {
         }
         break;
       case Operation::kVoid:
+        if (taking) reasons.insert("PAYMENT_BUSY");
         if (capturable() == 0) reasons.insert("PAYMENT_NOT_VOIDABLE");
         if (!capabilities_.void_after_capture() && before_.captured().amount_minor() > 0) {
           reasons.insert("VOID_AFTER_CAPTURE_NOT_SUPPORTED");
@@ -363,7 +371,8 @@ class Sequence {
     expect_equal_books(shop_, paid_, true);
     // None of ours that the gateway has is left open.
     std::set<std::string> made;
-    for (const auto& movement : shop_.ledger(paid_.account, paid_.reference).movements()) {
+    const auto book = shop_.ledger(paid_.account, paid_.reference);
+    for (const auto& movement : book.movements()) {
       if (movement.status() != kPending) made.insert(movement.attempt_id());
     }
     if (capabilities_.lookup_by_attempt()) {
