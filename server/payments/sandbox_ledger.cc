@@ -190,7 +190,11 @@ CallResult SandboxLedger::settle_refund(const std::string& transaction_id,
   return change(reference, [&](LedgerPayment& payment, Micros now) {
     for (LedgerMovement& movement : payment.movements) {
       if (movement.gateway_transaction_id != transaction_id) continue;
-      if (movement.status != pb::TRANSACTION_STATUS_PENDING) break;
+      const bool pending = movement.status == pb::TRANSACTION_STATUS_PENDING;
+      const bool comes_back = movement.kind == pb::TRANSACTION_KIND_REFUND &&
+                              movement.status == pb::TRANSACTION_STATUS_SUCCEEDED &&
+                              !fail_reason.empty();
+      if (!pending && !comes_back) break;
       settle(movement, fail_reason, now);
       CallResult answer;
       answer.kind = CallResult::Kind::kSucceeded;

@@ -60,7 +60,8 @@ class SandboxLedger {
   /// A capture, void or refund made from the dashboard.
   CallResult move_from_dashboard(const std::string& reference, MoneyOperation operation,
                                  std::int64_t amount_minor, bool final_capture = false);
-  /// Ends a PENDING refund: with a reason it fails, without it succeeds.
+  /// Ends a PENDING refund: with a reason it fails, without it succeeds. One that has SUCCEEDED can
+  /// still fail: the customer's bank sends the money back.
   CallResult settle_refund(const std::string& transaction_id, const std::string& fail_reason);
 
   /// False: no such payment.

@@ -560,13 +560,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     answer = json.loads(json.dumps(stripe.call(method, path, parameters)))
                 if kind == "500":
                     raise Refusal(500, "api_error")
-                answer.update(fault.get("members", {}) if kind == "change" else {})
             except Refusal as refusal:
                 return refusal.status, json.loads(json.dumps(refusal.body))
         unknown = self.server.description and self.server.description.check_answer(answer)
         if unknown:
             self.server.violations.append(f"answer of {method} {path}: {unknown}")
             return 500, {}
+        if kind == "change":
+            answer.update(fault["members"])
         return 200, answer
 
     def drop(self):
