@@ -57,6 +57,9 @@ std::optional<std::size_t> sum_of(pb::TransactionKind kind) {
 constexpr std::array<std::string_view, 4> kSumNames = {"AUTHORIZED", "CAPTURED", "REFUNDED",
                                                        "VOIDED"};
 
+/// What a movement or transaction is known by: its kind, and an id that somebody else keeps.
+using Name = std::pair<pb::TransactionKind, std::string_view>;
+
 bool is_open(const pb::PaymentTransaction& transaction) {
   return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN ||
          transaction.status() == pb::TRANSACTION_STATUS_PENDING;
@@ -160,11 +163,11 @@ void PaymentFold::read_movements() {
 }
 
 void PaymentFold::match_by_gateway_id() {
-  std::map<std::pair<pb::TransactionKind, std::string_view>, std::size_t> by_id;
+  std::map<Name, std::size_t> by_id;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const auto& transaction = entries_[i].transaction;
     if (transaction.gateway_transaction_id().empty()) continue;
-    by_id.emplace(std::pair{transaction.kind(), transaction.gateway_transaction_id()}, i);
+    by_id.emplace(Name{transaction.kind(), transaction.gateway_transaction_id()}, i);
   }
   for (Movement& movement : movements_) {
     const auto found = by_id.find(
@@ -174,13 +177,13 @@ void PaymentFold::match_by_gateway_id() {
 }
 
 void PaymentFold::match_by_attempt() {
-  std::map<std::pair<pb::TransactionKind, std::string_view>, std::size_t> by_attempt;
+  std::map<Name, std::size_t> by_attempt;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const auto& transaction = entries_[i].transaction;
     if (transaction.foreign() || entries_[i].claimed) continue;
-    by_attempt.emplace(std::pair{transaction.kind(), transaction.transaction_id()}, i);
+    by_attempt.emplace(Name{transaction.kind(), transaction.transaction_id()}, i);
     if (!transaction.released_by().empty()) {
-      by_attempt.emplace(std::pair{transaction.kind(), transaction.released_by()}, i);
+      by_attempt.emplace(Name{transaction.kind(), transaction.released_by()}, i);
     }
   }
   for (int wanted = 0; wanted <= 2; ++wanted) {
