@@ -106,7 +106,7 @@ void reconcile(payments::Reconciler& reconciler) {
   }
 }
 
-/// An attempt belongs to its sender for a third longer than the gateway may take, or for 5 s
+/// An attempt belongs to its sender for a third longer than the gateway may take, at most 5 s
 /// longer.
 payments::Processor::Options processor_options(const ops::Config& config) {
   payments::Processor::Options options;

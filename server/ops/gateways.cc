@@ -1,6 +1,5 @@
 #include "server/ops/gateways.h"
 
-#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -8,17 +7,12 @@
 #include "server/payments/external.h"
 #include "server/payments/sandbox.h"
 #include "server/payments/stripe.h"
+#include "storage/wall_clock.h"
 
 namespace orderd::ops {
 namespace {
 
 using Kind = GatewayAccount::Kind;
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 std::unique_ptr<payments::Gateway> open(const GatewayAccount& account,
                                         const std::string& stripe_url) {

@@ -5,6 +5,7 @@
 
 #include "server/rpc/mutation.h"
 #include "server/rpc/order_service.h"
+#include "storage/wall_clock.h"
 
 // The mutations of one order, and of a batch of them. The rule that a command carries refers to the
 // request, which stays until the call is answered.
@@ -75,12 +76,6 @@ class StatusBatch {
   std::vector<absl::StatusOr<Answer>> answers_;
   std::atomic<std::size_t> missing_;
 };
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 }  // namespace
 

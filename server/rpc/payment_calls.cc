@@ -23,9 +23,10 @@ void attempt(UnaryCall<Request, Response>* call, Backend& backend, AttemptRule<R
   const Request& request = call->request();
   Command command = command_for(*call);
   command.keep_request = true;
-  command.rule = [request, rule, id = Uuid::generate(), lease = backend.processor.lease(),
-                  &gateways = backend.processor.accounts()](const Target& target,
-                                                            const rules::Context& context) {
+  // The first of its family, so that what is derived from it sorts behind it.
+  command.rule = [request, rule, id = Uuid::generate().derived(0),
+                  lease = backend.processor.lease(), &gateways = backend.processor.accounts()](
+                     const Target& target, const rules::Context& context) {
     return rule(request, {id, request.request_id(), lease, &gateways}, target, context);
   };
   command.done = answer_to(call, backend);
