@@ -23,8 +23,8 @@ struct Migration {
   /// The oldest binary, by the number of its last migration, that can work with the schema after
   /// it.
   int oldest_binary = 0;
-  /// One statement each, which may run twice. ALTER TABLE … ADD COLUMN is left out if the column is
-  /// there.
+  /// One statement each, which may run twice. ALTER TABLE … ADD COLUMN is left out if the (first)
+  /// column is there; several are added all or none.
   std::vector<std::string> steps;
 };
 /// The dialect's migrations, numbered from 1 without a gap.

@@ -140,7 +140,7 @@ struct ChangeSet {
     const StoredOrder* after;
   };
   std::vector<BeforeAfter> shipments_updated;
-  /// The same for payments, which are never removed. Their open transactions are written with them.
+  /// The same for payments, which are never removed; and the order's currency, if that is new.
   std::vector<BeforeAfter> payments_updated;
   /// The ledger: transactions to insert, and existing ones to overwrite.
   std::vector<TransactionRow> transactions_created;

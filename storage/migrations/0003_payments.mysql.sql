@@ -5,12 +5,12 @@
 -- oldest-binary: 3
 
 -- details: a serialized PaymentDetails, or nothing. expire_time: the smallest number if there is none.
-ALTER TABLE order_payments ADD COLUMN expire_time BIGINT NOT NULL DEFAULT -9223372036854775808;
-ALTER TABLE order_payments ADD COLUMN attention BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE order_payments ADD COLUMN discrepancy BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE order_payments ADD COLUMN capture_count BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE order_payments ADD COLUMN revision BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE order_payments ADD COLUMN details MEDIUMBLOB NOT NULL DEFAULT ('');
+ALTER TABLE order_payments ADD COLUMN expire_time BIGINT NOT NULL DEFAULT -9223372036854775808,
+  ADD COLUMN attention BIGINT NOT NULL DEFAULT 0,
+  ADD COLUMN discrepancy BIGINT NOT NULL DEFAULT 0,
+  ADD COLUMN capture_count BIGINT NOT NULL DEFAULT 0,
+  ADD COLUMN revision BIGINT NOT NULL DEFAULT 0,
+  ADD COLUMN details MEDIUMBLOB NOT NULL DEFAULT ('');
 
 -- The ledger. Amounts are in the currency of the order; present: whether there is one.
 CREATE TABLE IF NOT EXISTS payment_transactions (
