@@ -5,8 +5,8 @@
 #include "server/orders/actions.h"
 #include "server/orders/fields.h"
 #include "server/orders/text.h"
+#include "server/rpc/order_list.h"
 #include "server/rpc/order_service.h"
-#include "server/rpc/paging.h"
 
 // The reads of orders and notes.
 
@@ -216,38 +216,17 @@ grpc::ServerUnaryReactor* OrderService::ListOrders(Context* context, const Bytes
 grpc::ServerUnaryReactor* OrderService::ListNotes(Context* context, const Bytes* in, Bytes* out) {
   return run<pb::ListNotesRequest, pb::ListNotesResponse>(
       guard_, {"ListNotes", Kind::kRead}, context, in, out, [this](auto* call) {
-        const auto& request = call->request();
         pb::ListNotesRequest scoped;
-        scoped.set_order_id(request.order_id());
-        std::string scope = page_scope("ListNotes", scoped);
-        std::optional<Uuid> after;
-        if (!request.page_token().empty()) {
-          const auto token = tokens_.open(request.page_token(), scope);
-          if (!token) return call->finish(errors::page_token_invalid());
-          after = Uuid::from_bytes(token->id());
-        }
-        const auto id = Uuid::parse(request.order_id());
-        if (!id) return call->finish(errors::order_not_found(request.order_id()));
-        const auto list = [this, call, id = *id, after, scope](storage::ReadTransaction& tx) {
-          const int size = page_size(call->request().page_size());
-          tx.snapshot();
-          if (tx.versions({&id, 1}).empty()) {
-            return call->finish(errors::order_not_found(call->request().order_id()));
-          }
-          std::vector<pb::Note> notes = tx.list_notes(id, after, size + 1);
-          call->answer([&](pb::ListNotesResponse& response) {
-            const std::size_t length = page_length(notes, size);
-            if (length < notes.size()) {
-              const auto last = Uuid::parse(notes[length - 1].note_id()).value();
-              response.set_next_page_token(tokens_.seal(make_token(scope, 0, last.raw())));
-              notes.resize(length);
-            }
-            for (pb::Note& note : notes) *response.add_notes() = std::move(note);
-            return absl::OkStatus();
-          });
-        };
-        backend_.reader.run(call->abandoned(), list,
-                            [call](absl::Status status) { call->finish(std::move(status)); });
+        scoped.set_order_id(call->request().order_id());
+        list_of_order(
+            call, backend_.reader, tokens_, page_scope("ListNotes", scoped),
+            [](storage::ReadTransaction& tx, const storage::OrderVersion& order,
+               const std::optional<Uuid>& after,
+               int limit) -> absl::StatusOr<std::vector<pb::Note>> {
+              return tx.list_notes(order.id, after, limit);
+            },
+            [](const pb::Note& note) { return note.note_id(); },
+            [](pb::ListNotesResponse & response) -> auto& { return *response.add_notes(); });
       });
 }
 

@@ -7,8 +7,8 @@
 
 #include "server/orders/fields.h"
 #include "server/orders/payments.h"
+#include "server/rpc/order_list.h"
 #include "server/rpc/order_service.h"
-#include "server/rpc/paging.h"
 
 // The lists of transactions and of payments that are not settled.
 
@@ -70,43 +70,24 @@ grpc::ServerUnaryReactor* OrderService::ListTransactions(Context* context, const
         pb::ListTransactionsRequest scoped;
         scoped.set_order_id(request.order_id());
         scoped.set_payment_id(request.payment_id());
-        std::string scope = page_scope("ListTransactions", scoped);
-        std::optional<Uuid> after;
-        if (!request.page_token().empty()) {
-          const auto token = tokens_.open(request.page_token(), scope);
-          if (!token) return call->finish(errors::page_token_invalid());
-          after = Uuid::from_bytes(token->id());
-        }
-        const auto id = Uuid::parse(request.order_id());
-        if (!id) return call->finish(errors::order_not_found(request.order_id()));
-        const auto list = [this, call, id = *id, after,
-                           scope = std::move(scope)](storage::ReadTransaction& tx) {
-          const auto& asked = call->request();
-          tx.snapshot();
-          const auto versions = tx.versions({&id, 1});
-          if (versions.empty()) return call->finish(errors::order_not_found(asked.order_id()));
-          if (!asked.payment_id().empty() &&
-              rules::find_payment(backend_.reader.load(tx, versions).front()->order,
-                                  asked.payment_id()) == nullptr) {
-            return call->finish(errors::payment_not_found(asked.order_id(), asked.payment_id()));
-          }
-          const int size = page_size(asked.page_size());
-          auto transactions = tx.list_transactions(id, asked.payment_id(), after, size + 1);
-          call->answer([&](pb::ListTransactionsResponse& response) {
-            const std::size_t length = page_length(transactions, size);
-            if (length < transactions.size()) {
-              const auto last = Uuid::parse(transactions[length - 1].transaction_id()).value();
-              response.set_next_page_token(tokens_.seal(make_token(scope, 0, last.raw())));
-              transactions.resize(length);
-            }
-            for (auto& transaction : transactions) {
-              *response.add_transactions() = std::move(transaction);
-            }
-            return absl::OkStatus();
-          });
-        };
-        backend_.reader.run(call->abandoned(), list,
-                            [call](absl::Status status) { call->finish(std::move(status)); });
+        list_of_order(
+            call, backend_.reader, tokens_, page_scope("ListTransactions", scoped),
+            [this, &request](storage::ReadTransaction& tx, const storage::OrderVersion& order,
+                             const std::optional<Uuid>& after,
+                             int limit) -> absl::StatusOr<std::vector<pb::PaymentTransaction>> {
+              const std::string& id = request.payment_id();
+              if (!id.empty()) {
+                const OrderPtr whole = backend_.reader.load(tx, {&order, 1}).front();
+                if (rules::find_payment(whole->order, id) == nullptr) {
+                  return errors::payment_not_found(request.order_id(), id);
+                }
+              }
+              return tx.list_transactions(order.id, id, after, limit);
+            },
+            [](const pb::PaymentTransaction& transaction) { return transaction.transaction_id(); },
+            [](pb::ListTransactionsResponse & response) -> auto& {
+              return *response.add_transactions();
+            });
       });
 }
 
