@@ -1,7 +1,8 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <memory>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "client/orderctl/amounts.h"
@@ -67,6 +68,12 @@ int show(Session& session, const MoneyFlags& flags) {
              order->payments().empty() ? ", no payments" : "");
   print_payments(*order);
   if (!transactions.empty()) {
+    // What happened elsewhere is found later than it happened.
+    std::ranges::stable_sort(transactions, {}, [](const auto& transaction) {
+      const auto& time =
+          transaction.has_complete_time() ? transaction.complete_time() : transaction.create_time();
+      return std::pair(time.seconds(), time.nanos());
+    });
     fmt::print("\n");
     print_transactions(transactions, order->payments_size() > 1);
   }

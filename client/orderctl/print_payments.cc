@@ -107,7 +107,7 @@ void print_transactions(const std::vector<pb::PaymentTransaction>& transactions,
         money_or_dash(transaction.has_amount(), transaction.amount()),
         transaction_status_text(transaction.status()),
         or_dash(why(transaction)),
-        transaction.foreign() ? "the gateway" : or_dash(transaction.actor())};
+        transaction.foreign() ? "elsewhere" : or_dash(transaction.actor())};
     if (with_payment) row.push_back(transaction.payment_id());
     row.insert(row.end(),
                {or_dash(transaction.gateway_transaction_id()), transaction.transaction_id()});

@@ -129,24 +129,25 @@ TEST_F(OrderctlPayTest, ShowsPaymentsAndTheirHistory) {
                                      pb::ListTransactionsResponse& response) {
     EXPECT_EQ(request.order_id(), "id-of-1001");
     if (request.page_token().empty()) {
-      auto first =
-          history("t1", pb::TRANSACTION_KIND_AUTHORIZATION, pb::TRANSACTION_STATUS_SUCCEEDED, 5990);
-      first.set_foreign(true);
-      first.set_gateway_transaction_id("ch_1");
-      first.mutable_complete_time()->set_seconds(1'800'000'060);
-      *response.add_transactions() = first;
+      auto capture =
+          history("t1", pb::TRANSACTION_KIND_CAPTURE, pb::TRANSACTION_STATUS_SUCCEEDED, 2550);
+      capture.set_final_capture(true);
+      capture.set_actor("ana");
+      *response.add_transactions() = capture;
       response.set_next_page_token("more");
       return;
     }
-    auto capture =
-        history("t2", pb::TRANSACTION_KIND_CAPTURE, pb::TRANSACTION_STATUS_SUCCEEDED, 2550);
-    capture.set_final_capture(true);
-    capture.set_actor("ana");
-    *response.add_transactions() = capture;
     auto adjustment =
-        history("t3", pb::TRANSACTION_KIND_ADJUSTMENT, pb::TRANSACTION_STATUS_SUCCEEDED, -5);
+        history("t2", pb::TRANSACTION_KIND_ADJUSTMENT, pb::TRANSACTION_STATUS_SUCCEEDED, -5);
     adjustment.set_reason("CAPTURED");
     *response.add_transactions() = adjustment;
+    // Found by a sync after the capture, and older than it.
+    auto first =
+        history("t3", pb::TRANSACTION_KIND_AUTHORIZATION, pb::TRANSACTION_STATUS_SUCCEEDED, 5990);
+    first.set_foreign(true);
+    first.set_gateway_transaction_id("ch_1");
+    first.mutable_complete_time()->set_seconds(1'799'999'940);
+    *response.add_transactions() = first;
     *response.add_transactions() = refund;
   };
 
@@ -165,28 +166,28 @@ TEST_F(OrderctlPayTest, ShowsPaymentsAndTheirHistory) {
       "order 1001 (id-of-1001): state processing, total 59.90 EUR\n" + payments +
           "\n"
           "TIME                  KIND                AMOUNT  STATUS     WHY                        "
-          "BY           AT GATEWAY  TRANSACTION\n"
-          "2027-01-15T08:01:00Z  authorization    59.90 EUR  succeeded  -                          "
-          "the gateway  ch_1        t1\n"
+          "BY         AT GATEWAY  TRANSACTION\n"
+          "2027-01-15T07:59:00Z  authorization    59.90 EUR  succeeded  -                          "
+          "elsewhere  ch_1        t3\n"
           "2027-01-15T08:00:00Z  capture (final)  25.50 EUR  succeeded  -                          "
-          "ana          -           t2\n"
+          "ana        -           t1\n"
           "2027-01-15T08:00:00Z  adjustment       -0.05 EUR  succeeded  CAPTURED                   "
-          "-            -           t3\n"
+          "-          -           t2\n"
           "2027-01-15T08:00:00Z  refund            2.50 EUR  unknown    GATEWAY_UNREACHABLE: late  "
-          "-            -           t4\n");
+          "-          -           t4\n");
   EXPECT_THAT(run("get 1001").out, HasSubstr(payments));
 
   const Result json = run("pay show 1001 --json");
   EXPECT_THAT(json.out, AllOf(StartsWith("{\"payments\":[{\"payment_id\":\"p1\","),
                               HasSubstr("],\"transactions\":[{\"transaction_id\":\"t1\","),
-                              HasSubstr("},{\"transaction_id\":\"t2\","), EndsWith("}]}\n")));
+                              HasSubstr("},{\"transaction_id\":\"t3\","), EndsWith("}]}\n")));
 
   add_payment("p2", "external", "till", pb::PAYMENT_STATUS_UNSYNCED).set_discrepancy(true);
   EXPECT_THAT(run("pay show 1001").out,
               AllOf(HasSubstr("  unsynced           -         -         -       -           -      "
                               "     -  -        DISCREPANCY\n"),
-                    HasSubstr("BY           PAYMENT  AT GATEWAY  TRANSACTION\n"),
-                    HasSubstr("the gateway  p1       ch_1        t1\n")));
+                    HasSubstr("BY         PAYMENT  AT GATEWAY  TRANSACTION\n"),
+                    HasSubstr("elsewhere  p1       ch_1        t3\n")));
 }
 
 TEST_F(OrderctlPayTest, ShowsThatThereAreNone) {
