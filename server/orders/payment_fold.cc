@@ -19,6 +19,9 @@ namespace {
 using google::protobuf::util::TimeUtil;
 using payments::GatewayMovement;
 
+/// An id is one among those of its kind. Views of what outlives the map.
+using Name = std::pair<pb::TransactionKind, std::string_view>;
+
 constexpr Micros kMinute = 60'000'000;
 constexpr Micros kHour = 60 * kMinute;
 constexpr Micros kDay = 24 * kHour;
@@ -130,7 +133,7 @@ void PaymentFold::run() {
 
 /// Each movement once. What can't be one is left out and sets `discrepancy`.
 void PaymentFold::read_movements() {
-  std::map<std::pair<pb::TransactionKind, std::string>, std::size_t> known;
+  std::map<Name, std::size_t> known;
   for (const GatewayMovement& movement : reading_.movements) {
     const bool sound = movement.amount_minor >= 0 && is_movement_kind(movement.kind) &&
                        (movement.status == pb::TRANSACTION_STATUS_PENDING ||
@@ -141,8 +144,8 @@ void PaymentFold::read_movements() {
       continue;
     }
     if (!movement.gateway_transaction_id.empty()) {
-      const auto [it, is_new] = known.emplace(
-          std::pair{movement.kind, movement.gateway_transaction_id}, movements_.size());
+      const auto [it, is_new] =
+          known.emplace(Name(movement.kind, movement.gateway_transaction_id), movements_.size());
       if (!is_new) {
         movements_[it->second].reported = &movement;
         continue;
@@ -190,7 +193,7 @@ void PaymentFold::match_by_attempt() {
     for (Movement& movement : movements_) {
       const GatewayMovement& reported = *movement.reported;
       if (movement.matched || reported.attempt_id.empty() || rank(reported) != wanted) continue;
-      const auto found = by_attempt.find({reported.kind, reported.attempt_id});
+      const auto found = by_attempt.find(Name(reported.kind, reported.attempt_id));
       if (found == by_attempt.end() || entries_[found->second].claimed) continue;
       match(entries_[found->second], movement);
     }
@@ -293,6 +296,8 @@ void PaymentFold::add_up() {
     const Wide amount = transaction.amount().amount_minor();
     if (const auto sum = sum_of(transaction.kind())) {
       sums_[*sum].booked += amount;
+      const bool has_id = !transaction.gateway_transaction_id().empty();
+      if (has_id && !entry.claimed) sums_[*sum].unlisted += amount;
     } else if (transaction.kind() == pb::TRANSACTION_KIND_ADJUSTMENT) {
       for (std::size_t i = 0; i < kSums; ++i) {
         if (transaction.reason() == kSumNames[i]) sums_[i].adjusted += amount;
@@ -311,11 +316,13 @@ void PaymentFold::book_foreign() {
     const auto sum = sum_of(reported.kind);
     if (sum && reported.status == pb::TRANSACTION_STATUS_SUCCEEDED) {
       Sum& of = sums_[*sum];
-      // What is booked and, by an ADJUSTMENT, not true; but not what the gateway itself lists and
-      // leaves out of its sum.
-      const Wide untrue =
-          std::min<Wide>(0, of.adjusted - std::min<Wide>(0, of.reported - of.listed));
-      const Wide room = std::max(of.reported, of.listed) - (of.booked + untrue);
+      // What is booked and not true: taken back by an ADJUSTMENT (unless that is for what the
+      // gateway lists and leaves out of its sum), or missing among movements that are complete.
+      const bool complete = of.listed == of.reported && *sum != kVoided;
+      const Wide taken_back =
+          -std::min<Wide>(0, of.adjusted - std::min<Wide>(0, of.reported - of.listed));
+      const Wide untrue = std::max<Wide>(complete ? of.unlisted : 0, taken_back);
+      const Wide room = std::max(of.reported, of.listed) - (of.booked - untrue);
       if (amount > 0 && room <= 0) continue;
       amount = static_cast<std::int64_t>(std::min<Wide>(amount, std::max<Wide>(room, 0)));
       of.booked += amount;

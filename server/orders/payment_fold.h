@@ -59,10 +59,13 @@ class PaymentFold {
   struct Sum {
     /// What the gateway says it is.
     Wide reported = 0;
-    /// What its movements, and what ours, add up to; and ours without what is an ADJUSTMENT.
+    /// What its movements add up to.
     Wide listed = 0;
+    /// What ours add up to, without ADJUSTMENTs; and those.
     Wide booked = 0;
     Wide adjusted = 0;
+    /// The part of `booked` that has ids which the reading does not list.
+    Wide unlisted = 0;
   };
 
   void read_movements();

@@ -562,18 +562,52 @@ TEST_F(ReadingsFoldTest, WhatTheGatewayListsAndDoesNotCountIsBookedAndAdjusted) 
   EXPECT_EQ(book_.of_kind(kAdjustment)[0].amount().amount_minor(), -20);
 }
 
-TEST_F(ReadingsFoldTest, AfterAnAdjustmentANewMovementIsStillBookedAsWhatItIs) {
+TEST_F(ReadingsFoldTest, WhatTheGatewayDoesNotListDoesNotHideWhatItLists) {
   authorize();
   const auto attempt = book_.attempt(kCapture, 50);
   book_.succeeds(attempt, "gone");
   fold(sandbox(pb::PAYMENT_STATUS_PARTLY_CAPTURED, {kAuth, moved(kCapture, "a", 20)}));
   ASSERT_THAT(book_.of_kind(kAdjustment), SizeIs(1));
-  EXPECT_EQ(book_.of_kind(kAdjustment)[0].amount().amount_minor(), -30);
+  EXPECT_EQ(book_.of_kind(kAdjustment)[0].amount().amount_minor(), -50);
   fold(sandbox(pb::PAYMENT_STATUS_PARTLY_CAPTURED,
                {kAuth, moved(kCapture, "a", 20), moved(kCapture, "b", 7)}));
-  const auto captures = book_.of_kind(kCapture);
-  EXPECT_EQ(captures.back().gateway_transaction_id(), "b");
-  EXPECT_EQ(captures.back().amount().amount_minor(), 7);
+  auto captures = book_.of_kind(kCapture);
+  ASSERT_THAT(captures, SizeIs(3));
+  EXPECT_EQ(captures[1].gateway_transaction_id(), "a");
+  EXPECT_EQ(captures[1].amount().amount_minor(), 20);
+  EXPECT_EQ(captures[2].gateway_transaction_id(), "b");
+  EXPECT_EQ(captures[2].amount().amount_minor(), 7);
+  EXPECT_THAT(book_.of_kind(kAdjustment), SizeIs(1));
+  // It was only late.
+  fold(sandbox(pb::PAYMENT_STATUS_PARTLY_CAPTURED,
+               {kAuth, moved(kCapture, "a", 20), moved(kCapture, "b", 7),
+                moved(kCapture, "gone", 50, attempt)}));
+  EXPECT_THAT(book_.of_kind(kCapture), SizeIs(3));
+  EXPECT_EQ(book_.of_kind(kAdjustment).back().amount().amount_minor(), 50);
+}
+
+// An operator said that it succeeded, before the gateway did.
+TEST_F(ReadingsFoldTest, WhatSucceededWithoutAnIdIsNotBookedAgainWithOne) {
+  for (const bool lookup : {true, false}) {
+    Book book(settings_);
+    book.fold(sandbox(pb::PAYMENT_STATUS_AUTHORIZED, {kAuth}, lookup));
+    const auto attempt = book.attempt(kCapture, 40);
+    book.succeeds(attempt, "");
+    const auto reading = sandbox(pb::PAYMENT_STATUS_PARTLY_CAPTURED,
+                                 {kAuth, moved(kCapture, "cap", 40, attempt)}, lookup);
+    EXPECT_FALSE(book.fold(reading).after);
+  }
+}
+
+// A gateway that has one total and a new name for it each time.
+TEST_F(ReadingsFoldTest, ATotalThatIsListedAsOneMovementIsBookedByWhatItGrows) {
+  fold(sums_only(pb::PAYMENT_STATUS_PARTLY_CAPTURED, 100, 20));
+  auto reading = sums_only(pb::PAYMENT_STATUS_CAPTURED, 100, 35, 0, 65);
+  reading.movements = {moved(kCapture, "ch/35", 35), moved(kVoid, "pi/void", 65)};
+  fold(reading);
+  ASSERT_THAT(book_.of_kind(kCapture), SizeIs(2));
+  EXPECT_EQ(book_.of_kind(kCapture)[1].amount().amount_minor(), 15);
+  EXPECT_THAT(book_.of_kind(kAdjustment), IsEmpty());
 }
 
 TEST_F(ReadingsFoldTest, AnAuthorizationThatGrowsUnderItsIdIsBookedAsTheDifference) {
