@@ -54,6 +54,13 @@ class FaultyStorage final : public storage::Storage {
     before(Step::kSettle);
     return real_->settle_commit(batch_key, deadline);
   }
+  std::vector<storage::DueCheck> claim_due_checks(std::span<const std::string> accounts, Micros now,
+                                                  Micros lease_until, int limit) override {
+    return real_->claim_due_checks(accounts, now, lease_until, limit);
+  }
+  void postpone_checks(std::span<const storage::Postponement> postponements) override {
+    real_->postpone_checks(postponements);
+  }
   int sweep(Micros before, int limit) override { return real_->sweep(before, limit); }
   std::string secret() override { return real_->secret(); }
   std::string_view dialect() const override { return real_->dialect(); }
@@ -86,6 +93,13 @@ class FaultyStorage final : public storage::Storage {
     std::map<storage::NoteKey, pb::Note> load_notes(
         std::span<const storage::NoteKey> keys) override {
       return real_->load_notes(keys);
+    }
+    std::map<storage::TransactionKey, pb::PaymentTransaction> load_transactions(
+        std::span<const storage::TransactionKey> keys) override {
+      return real_->load_transactions(keys);
+    }
+    std::vector<storage::TransactionRow> load_ledgers(std::span<const Uuid> order_ids) override {
+      return real_->load_ledgers(order_ids);
     }
     std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
       return real_->find_requests(keys);

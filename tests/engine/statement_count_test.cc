@@ -8,6 +8,7 @@
 
 #include "server/engine/reader.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/engine/payment_commands.h"
 
 // How many SQL statements things cost.
 
@@ -160,6 +161,24 @@ TEST_P(StatementCount, WhatTheCacheDoesNotHoldIsLoadedInAConstantNumberToo) {
     });
   };
   EXPECT_EQ(batch_of(0, 1).size(), batch_of(1, 501).size());
+}
+
+TEST_P(StatementCount, PaymentsFromTheirAttachmentToTheirCapture) {
+  const auto ids = make_orders(*server_, kAll);
+  expect_constant([&](std::size_t i) { return attach_payment(ids[i], "sandbox"); });
+  const auto payment = [&](std::size_t i) { return server_->stored(ids[i])->order.payments(0); };
+  std::vector<std::string> payments;
+  for (std::size_t i = 0; i < ids.size(); ++i) payments.push_back(payment(i).payment_id());
+  expect_constant(
+      [&](std::size_t i) { return fold(ids[i], reading_of(payments[i], 0, 1000, {})); });
+  expect_constant([&](std::size_t i) { return capture(ids[i], payments[i], 400, request_id()); });
+  std::vector<std::string> attempts;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    attempts.push_back(payment(i).open_transactions(0).transaction_id());
+  }
+  expect_constant([&](std::size_t i) {
+    return settle(ids[i], payments[i], attempts[i], succeeded("g-" + std::to_string(i)));
+  });
 }
 
 TEST_P(StatementCount, Reads) {
