@@ -77,6 +77,14 @@ TEST_F(StripeReadingTest, OnlyTheLatestChargeCounts) {
   EXPECT_EQ(reading.movements[0].status, pb::TRANSACTION_STATUS_FAILED);
   EXPECT_EQ(reading.movements[1].status, pb::TRANSACTION_STATUS_FAILED);
   EXPECT_EQ(reading.movements[2].status, pb::TRANSACTION_STATUS_SUCCEEDED);
+
+  // Nor does what was given back of another charge.
+  fake_.control("capture", {{"id", id}, {"amount", 1000}});
+  const auto refund = fake_.control("refund", {{"id", id}, {"amount", 100}});
+  EXPECT_EQ(read(payment).refunded_minor, 100);
+  fake_.control("change", {{"id", refund["id"]}, {"members", {{"charge", "ch_other"}}}});
+  EXPECT_EQ(read(payment).refunded_minor, 0);
+  EXPECT_EQ(find(read(payment), pb::TRANSACTION_KIND_REFUND), nullptr);
 }
 
 TEST_F(StripeReadingTest, AFinalCaptureReleasesTheRestAsAVoidOfTheSameAttempt) {
