@@ -39,6 +39,7 @@ generate_client()
 import grpc  # noqa: E402
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
 from orders.v1 import order_service_pb2 as pb  # noqa: E402,F401
+from orders.sandbox.v1 import sandbox_pb2_grpc  # noqa: E402
 from orders.v1 import order_service_pb2_grpc, settings_service_pb2_grpc  # noqa: E402
 
 
@@ -63,6 +64,7 @@ class Api:
         intercepted = grpc.intercept_channel(self.channel, _DefaultTimeout())
         self.orders = order_service_pb2_grpc.OrderServiceStub(intercepted)
         self.settings = settings_service_pb2_grpc.OrderSettingsServiceStub(intercepted)
+        self.sandbox = sandbox_pb2_grpc.SandboxServiceStub(intercepted)
 
     def close(self):
         self.channel.close()
@@ -78,12 +80,13 @@ class StartFailed(Exception):
 class Server:
     """One orderd process."""
 
-    def __init__(self, database, listen="127.0.0.1:0"):
+    def __init__(self, database, listen="127.0.0.1:0", options=()):
         self.database = database
         self._log = tempfile.TemporaryFile(mode="w+", prefix="orderd-log-")
         # setpriv: it also ends if this process is killed.
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", ORDERD, "--listen", listen, "--database", database],
+            ["setpriv", "--pdeathsig", "KILL", ORDERD, "--listen", listen, "--database", database,
+             *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, text=True)
         line = self.process.stdout.readline()
         match = re.fullmatch(r"orderd listening on (\S+:\d+)\n", line)
