@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "orders/internal/v1/internal.pb.h"
+#include "orders/v1/cancellation.pb.h"
 #include "orders/v1/event.pb.h"
 #include "orders/v1/order.pb.h"
 #include "orders/v1/settings.pb.h"

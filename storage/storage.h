@@ -80,6 +80,21 @@ struct TransactionRow {
   pb::PaymentTransaction transaction;
 };
 
+struct EmailKey {
+  Uuid order_id;
+  Uuid email_id;
+
+  auto operator<=>(const EmailKey&) const = default;
+};
+
+struct EmailRow {
+  Uuid order_id;
+  pb::Email email;
+  /// What the e-mail tells of: the order as it was then, serialized. Written with a new e-mail and
+  /// never changed; empty in updates.
+  std::string snapshot;
+};
+
 /// The place of a payment in the reconciler's queue. A row without both times is removed.
 struct ScheduleRow {
   Uuid order_id;
@@ -147,6 +162,8 @@ struct ChangeSet {
   std::vector<TransactionRow> transactions_updated;
   /// One per payment at most.
   std::vector<ScheduleRow> schedule;
+  std::vector<EmailRow> emails_created;
+  std::vector<EmailRow> emails_updated;
   /// Notes to write, new or changed (by note_id); notes to delete.
   std::vector<NoteRow> notes_created;
   std::vector<NoteRow> notes_updated;
@@ -227,6 +244,7 @@ class Reads {
       std::span<const TransactionKey> keys) = 0;
   /// All transactions of the orders: by order, then oldest first.
   virtual std::vector<TransactionRow> load_ledgers(std::span<const Uuid> order_ids) = 0;
+  virtual std::map<EmailKey, pb::Email> load_emails(std::span<const EmailKey> keys) = 0;
   virtual std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) = 0;
   virtual std::map<Claim, ClaimHolder> find_claims(std::span<const Claim> claims) = 0;
   virtual Settings load_settings() = 0;
@@ -249,6 +267,10 @@ class ReadTransaction : public Reads {
                                                                 std::string_view payment_id,
                                                                 const std::optional<Uuid>& after,
                                                                 int limit) = 0;
+  /// Oldest first, behind `after`, at most `limit`; of one order, of one status, or of all.
+  virtual std::vector<pb::Email> list_emails(const std::optional<Uuid>& order_id,
+                                             std::optional<pb::EmailStatus> status,
+                                             const std::optional<Uuid>& after, int limit) = 0;
   /// Oldest first, behind `after`, at most `limit`; of one account, or if that is empty of all.
   virtual std::vector<UnresolvedRow> list_unresolved(
       std::string_view gateway_account, const std::optional<UnresolvedRow::Keyset>& after,
@@ -327,6 +349,11 @@ class Storage {
   virtual std::vector<DueCheck> claim_due_checks(std::span<const std::string> accounts, Micros now,
                                                  Micros lease_until, int limit) = 0;
   virtual void postpone_checks(std::span<const Postponement> postponements) = 0;
+
+  /// The outbox: claims PENDING e-mails that are due, oldest first, for this server alone until
+  /// `lease_until`; then those that have not been changed are due again. Never the same for several
+  /// servers; none waits for another. With their snapshots.
+  virtual std::vector<EmailRow> claim_due_emails(Micros now, Micros lease_until, int limit) = 0;
 
   /// Deletes request and batch rows older than `before`, at most `limit`; returns how many.
   /// Not those that are kept for ever.

@@ -25,6 +25,8 @@ struct Answer {
   std::optional<pb::Note> note;
   /// The transaction that the command made or changed, as it is now.
   std::optional<pb::PaymentTransaction> transaction;
+  /// The e-mail that the command changed, as it is now.
+  std::optional<pb::Email> email;
   bool changed = false;
   bool replayed = false;
   bool imported_before = false;
@@ -53,6 +55,8 @@ struct Command {
   std::optional<Uuid> note_id;
   /// The transaction that the rule wants to see.
   std::optional<Uuid> transaction_id;
+  /// The e-mail that the rule wants to see.
+  std::optional<Uuid> email_id;
   /// The rule wants to see all transactions of the order.
   bool wants_ledger = false;
   /// What the call did is kept for its retries for ever, not for two days.

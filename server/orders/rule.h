@@ -35,6 +35,8 @@ struct Target {
   const pb::PaymentTransaction* transaction = nullptr;
   /// All transactions of the order, oldest first, if the command asked for them.
   std::vector<pb::PaymentTransaction> ledger;
+  /// The e-mail that the command names; null if the order has no such e-mail.
+  const pb::Email* email = nullptr;
 };
 
 /// What a rule wants done.
@@ -54,6 +56,9 @@ struct Change {
   std::vector<pb::PaymentTransaction> transactions_updated;
   /// For each payment that differs from before: when its gateway is to be asked next.
   std::vector<PaymentSchedule> schedule;
+  /// New e-mails, which tell of the order as it is in `after`, and one that changed.
+  std::vector<pb::Email> emails_created;
+  std::optional<pb::Email> email_updated;
   /// Notes to write. `note_id` decides whether each is new: an id that the target does not have.
   std::vector<pb::Note> notes_created;
   std::optional<pb::Note> note_updated;
