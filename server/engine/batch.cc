@@ -30,17 +30,7 @@ std::vector<Claim> claims_of(const pb::Order& order) {
 
 bool differs_in_state(const pb::Order& a, const pb::Order& b) {
   return a.state_id() != b.state_id() || a.has_cancellation() != b.has_cancellation() ||
-         a.cancellation().status() != b.cancellation().status() ||
-         a.cancellation().reason() != b.cancellation().reason() ||
-         a.cancellation().complete_time().seconds() != b.cancellation().complete_time().seconds() ||
-         a.cancellation().complete_time().nanos() != b.cancellation().complete_time().nanos();
-}
-
-template <typename Value>
-std::vector<Value> sorted_unique(std::vector<Value> values) {
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-  return values;
+         a.cancellation().SerializeAsString() != b.cancellation().SerializeAsString();
 }
 
 }  // namespace
@@ -62,110 +52,6 @@ Batch::Outcome Batch::execute(storage::LockMode mode) {
   }
   collect_changes();
   return save_and_commit() ? Outcome::kCommitted : Outcome::kSettingsChanged;
-}
-
-void Batch::lock_and_load(storage::LockMode mode) {
-  std::vector<Uuid> ids;
-  std::vector<RequestKey> keys;
-  std::vector<Claim> claims;
-  std::vector<storage::NoteKey> notes;
-  std::vector<storage::TransactionKey> transactions;
-  for (const Command* command : commands_) {
-    if (!command->creates) ids.push_back(command->order_id);
-    if (command->request) keys.push_back(*command->request);
-    claims.insert(claims.end(), command->claims.begin(), command->claims.end());
-    if (command->note_id) notes.push_back({command->order_id, *command->note_id});
-    if (command->transaction_id) {
-      transactions.push_back({command->order_id, *command->transaction_id});
-    }
-  }
-
-  // The locks come first: what is read after them can't change any more.
-  ids = sorted_unique(std::move(ids));
-  std::vector<storage::OrderVersion> locked;
-  if (!ids.empty()) locked = tx_.lock_orders(ids, mode);
-  if (mode == storage::LockMode::kSkipLocked && locked.size() < ids.size()) {
-    note_contended(ids, locked);
-  }
-
-  if (!keys.empty()) {
-    std::vector<Uuid> replayed;
-    for (RequestRecord& record : tx_.find_requests(sorted_unique(std::move(keys)))) {
-      if (!std::binary_search(ids.begin(), ids.end(), record.order_id)) {
-        replayed.push_back(record.order_id);  // a creation is answered with the order it made
-      }
-      if (const auto note_id = Uuid::parse(record.outcome.note_id())) {
-        notes.push_back({record.order_id, *note_id});
-      }
-      if (const auto transaction_id = Uuid::parse(record.outcome.transaction_id())) {
-        transactions.push_back({record.order_id, *transaction_id});
-      }
-      requests_.emplace(record.key, std::move(record));
-    }
-    if (!replayed.empty()) {
-      replayed = sorted_unique(std::move(replayed));
-      const auto more = tx_.lock_orders(replayed, mode);
-      locked.insert(locked.end(), more.begin(), more.end());
-      if (more.size() < replayed.size()) note_contended(replayed, more);
-    }
-  }
-  load_orders(std::move(locked));
-
-  if (!claims.empty()) {
-    claims = sorted_unique(std::move(claims));
-    for (const Claim& claim : claims) claims_[claim];
-    for (auto& [claim, holder] : tx_.find_claims(claims)) {
-      claims_[claim] = {.stored = holder, .current = holder, .touched = false};
-    }
-  }
-  if (!notes.empty()) {
-    for (auto& [key, note] : tx_.load_notes(sorted_unique(std::move(notes)))) {
-      notes_[key] = {.stored = note, .current = note, .touched = false};
-    }
-  }
-  load_transactions(std::move(transactions));
-}
-
-void Batch::load_transactions(std::vector<storage::TransactionKey> keys) {
-  const auto add = [this](const storage::TransactionKey& key, pb::PaymentTransaction transaction) {
-    transactions_[key] = {.stored = transaction, .current = transaction, .touched = false};
-  };
-  if (!keys.empty()) {
-    for (auto& [key, transaction] : tx_.load_transactions(sorted_unique(std::move(keys)))) {
-      add(key, std::move(transaction));
-    }
-  }
-  std::vector<Uuid> orders;
-  for (const Command* command : commands_) {
-    if (command->wants_ledger) orders.push_back(command->order_id);
-  }
-  if (orders.empty()) return;
-  for (auto& [order_id, transaction] : tx_.load_ledgers(sorted_unique(std::move(orders)))) {
-    const Uuid id = Uuid::parse(transaction.transaction_id()).value();
-    add({order_id, id}, std::move(transaction));
-  }
-}
-
-void Batch::note_contended(const std::vector<Uuid>& wanted,
-                           const std::vector<storage::OrderVersion>& locked) {
-  std::set<Uuid> others;
-  for (const storage::OrderVersion& order : tx_.versions(wanted)) others.insert(order.id);
-  for (const storage::OrderVersion& order : locked) others.erase(order.id);
-  contended_.merge(others);
-}
-
-void Batch::load_orders(std::vector<storage::OrderVersion> locked) {
-  std::vector<Uuid> missing;
-  for (const storage::OrderVersion& order : locked) {
-    OrderPtr cached = cache_.find(order.id, order.version);
-    if (cached == nullptr) missing.push_back(order.id);
-    orders_[order.id].loaded = std::move(cached);
-  }
-  if (missing.empty()) return;
-  for (OrderPtr& order : tx_.load_orders(sorted_unique(std::move(missing)))) {
-    cache_.put(order);
-    orders_[order->id].loaded = std::move(order);
-  }
 }
 
 Batch::Result Batch::run(const Command& command) {
@@ -191,6 +77,10 @@ Batch::Result Batch::run(const Command& command) {
     const auto it = transactions_.find({command.order_id, *command.transaction_id});
     if (it != transactions_.end() && it->second.current) target.transaction = &*it->second.current;
   }
+  if (command.email_id) {
+    const auto it = emails_.find({command.order_id, *command.email_id});
+    if (it != emails_.end() && it->second.current) target.email = &*it->second.current;
+  }
   if (command.wants_ledger) target.ledger = ledger_of(command.order_id);
   for (const Claim& claim : command.claims) target.holders.push_back(claims_[claim].current);
 
@@ -211,6 +101,7 @@ Batch::Result Batch::run(const Command& command) {
   answer.order = before;
   if (before != nullptr) answer.etag = before->order.etag();
   answer.note = note_of(command.order_id, change->outcome.note_id());
+  answer.email = email_of(command.order_id, change->outcome.email_id());
   answer.outcome = std::move(change->outcome);
   return {false, std::move(answer)};
 }
@@ -236,6 +127,7 @@ std::optional<absl::StatusOr<Answer>> Batch::replay(const Command& command) {
   answer.etag = std::to_string(record.version);
   answer.outcome = record.outcome;
   answer.note = note_of(record.order_id, record.outcome.note_id());
+  answer.email = email_of(record.order_id, record.outcome.email_id());
   answer.transaction = transaction_of(record.order_id, record.outcome.transaction_id());
   answer.changed = true;
   answer.replayed = true;
@@ -257,6 +149,7 @@ Answer Batch::apply(const Command& command, rules::Change change) {
               change.import_digest);
   write_notes(after->id, change);
   write_transactions(*after, change);
+  write_emails(*after, change);
   write_events(command, *after, change);
   feed_.push_back({after->id, after->version});
   if (command.request) {
@@ -276,6 +169,7 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   answer.order_id = after->id;
   answer.etag = after->order.etag();
   answer.note = note_of(after->id, change.outcome.note_id());
+  answer.email = email_of(after->id, change.outcome.email_id());
   answer.transaction = transaction_of(after->id, change.outcome.transaction_id());
   answer.outcome = std::move(change.outcome);
   answer.changed = true;
@@ -319,6 +213,23 @@ void Batch::write_notes(const Uuid& order_id, rules::Change& change) {
   for (const pb::Note& note : change.notes_created) draft(note.note_id()).current = note;
   if (change.note_updated) draft(change.note_updated->note_id()).current = *change.note_updated;
   if (change.note_deleted) draft(*change.note_deleted).current.reset();
+}
+
+void Batch::write_emails(const StoredOrder& order, rules::Change& change) {
+  const auto key = [&](const pb::Email& email) {
+    return storage::EmailKey{order.id, Uuid::parse(email.email_id()).value()};
+  };
+  for (pb::Email& email : change.emails_created) {
+    snapshots_[key(email)] = order.order.SerializeAsString();
+    auto& draft = emails_[key(email)];
+    draft.touched = true;
+    draft.current = std::move(email);
+  }
+  if (change.email_updated) {
+    auto& draft = emails_[key(*change.email_updated)];
+    draft.touched = true;
+    draft.current = std::move(change.email_updated);
+  }
 }
 
 void Batch::write_events(const Command& command, const StoredOrder& order, rules::Change& change) {
@@ -366,6 +277,13 @@ std::optional<pb::PaymentTransaction> Batch::transaction_of(
   if (!id) return std::nullopt;
   const auto it = transactions_.find({order_id, *id});
   return it == transactions_.end() ? std::nullopt : it->second.current;
+}
+
+std::optional<pb::Email> Batch::email_of(const Uuid& order_id, const std::string& email_id) const {
+  const auto id = Uuid::parse(email_id);
+  if (!id) return std::nullopt;
+  const auto it = emails_.find({order_id, *id});
+  return it == emails_.end() ? std::nullopt : it->second.current;
 }
 
 std::vector<pb::PaymentTransaction> Batch::ledger_of(const Uuid& order_id) const {
@@ -418,6 +336,14 @@ void Batch::collect_changes() {
     if (!draft.touched) continue;
     auto& rows = draft.stored ? changes_.transactions_updated : changes_.transactions_created;
     rows.push_back({key.order_id, *draft.current});
+  }
+  for (auto& [key, draft] : emails_) {
+    if (!draft.touched) continue;
+    if (draft.stored) {
+      changes_.emails_updated.push_back({key.order_id, *draft.current, {}});
+    } else {
+      changes_.emails_created.push_back({key.order_id, *draft.current, std::move(snapshots_[key])});
+    }
   }
   for (auto& [key, row] : schedule_) changes_.schedule.push_back(std::move(row));
   for (auto& [claim, draft] : claims_) {

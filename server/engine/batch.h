@@ -78,12 +78,14 @@ class Batch {
   Answer apply(const Command& command, rules::Change change);
   void write_notes(const Uuid& order_id, rules::Change& change);
   void write_transactions(const StoredOrder& order, rules::Change& change);
+  void write_emails(const StoredOrder& order, rules::Change& change);
   void write_events(const Command& command, const StoredOrder& order, rules::Change& change);
   void move_claims(const Uuid& order_id, const pb::Order* before, const pb::Order& after,
                    const std::string& import_digest);
   std::optional<pb::Note> note_of(const Uuid& order_id, const std::string& note_id) const;
   std::optional<pb::PaymentTransaction> transaction_of(const Uuid& order_id,
                                                        const std::string& transaction_id) const;
+  std::optional<pb::Email> email_of(const Uuid& order_id, const std::string& email_id) const;
   std::vector<pb::PaymentTransaction> ledger_of(const Uuid& order_id) const;
   void load_transactions(std::vector<storage::TransactionKey> keys);
   void collect_changes();
@@ -101,6 +103,9 @@ class Batch {
   /// Those that a command named, and the whole ledger of orders of which one wanted that.
   std::map<storage::TransactionKey, Draft<pb::PaymentTransaction>> transactions_;
   std::map<std::pair<Uuid, std::string>, storage::ScheduleRow> schedule_;
+  std::map<storage::EmailKey, Draft<pb::Email>> emails_;
+  /// What new e-mails tell of.
+  std::map<storage::EmailKey, std::string> snapshots_;
   std::map<Claim, Draft<ClaimHolder>> claims_;
   std::map<RequestKey, RequestRecord> requests_;
   storage::ChangeSet changes_;
