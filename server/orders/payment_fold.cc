@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -19,18 +18,11 @@ namespace {
 using google::protobuf::util::TimeUtil;
 using payments::GatewayMovement;
 
-/// An id is one among those of its kind. Views of what outlives the map.
-using Name = std::pair<pb::TransactionKind, std::string_view>;
-
 constexpr Micros kMinute = 60'000'000;
 constexpr Micros kHour = 60 * kMinute;
-constexpr Micros kDay = 24 * kHour;
 constexpr Micros kKeyMargin = kHour;
 /// Between the two readings that say that an attempt was not applied.
 constexpr Micros kMissingFor = 10 * kMinute;
-/// How far a movement's time may be before the attempt that it is taken for. More than clocks
-/// differ.
-constexpr Micros kClockTolerance = kDay;
 /// 9999-12-31T23:59:59.999999Z
 constexpr Micros kLastTime = 253'402'300'799'999'999;
 
@@ -60,37 +52,9 @@ std::optional<std::size_t> sum_of(pb::TransactionKind kind) {
 constexpr std::array<std::string_view, 4> kSumNames = {"AUTHORIZED", "CAPTURED", "REFUNDED",
                                                        "VOIDED"};
 
-/// What a movement or transaction is known by: its kind, and an id that somebody else keeps.
-using Name = std::pair<pb::TransactionKind, std::string_view>;
-
-bool is_open(const pb::PaymentTransaction& transaction) {
-  return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN ||
-         transaction.status() == pb::TRANSACTION_STATUS_PENDING;
-}
-
-bool succeeded(const pb::PaymentTransaction& transaction) {
-  return transaction.status() == pb::TRANSACTION_STATUS_SUCCEEDED;
-}
-
 bool is_movement_kind(pb::TransactionKind kind) {
   return sum_of(kind) || kind == pb::TRANSACTION_KIND_CHARGEBACK ||
          kind == pb::TRANSACTION_KIND_CHARGEBACK_REVERSAL;
-}
-
-/// What tells most first, where several movements could be one attempt: SUCCEEDED, PENDING, FAILED.
-int rank(const GatewayMovement& movement) {
-  switch (movement.status) {
-    case pb::TRANSACTION_STATUS_SUCCEEDED:
-      return 0;
-    case pb::TRANSACTION_STATUS_PENDING:
-      return 1;
-    default:
-      return 2;
-  }
-}
-
-std::string failure(const GatewayMovement& movement) {
-  return movement.reason.empty() ? "FAILED" : movement.reason;
 }
 
 }  // namespace
@@ -165,130 +129,6 @@ void PaymentFold::read_movements() {
   sums_[kVoided].reported = reading_.voided_minor;
 }
 
-void PaymentFold::match_by_gateway_id() {
-  std::map<Name, std::size_t> by_id;
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const auto& transaction = entries_[i].transaction;
-    if (transaction.gateway_transaction_id().empty()) continue;
-    by_id.emplace(Name{transaction.kind(), transaction.gateway_transaction_id()}, i);
-  }
-  for (Movement& movement : movements_) {
-    const auto found = by_id.find(
-        {movement.reported->kind, std::string_view(movement.reported->gateway_transaction_id)});
-    if (found != by_id.end()) match(entries_[found->second], movement);
-  }
-}
-
-void PaymentFold::match_by_attempt() {
-  std::map<Name, std::size_t> by_attempt;
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const auto& transaction = entries_[i].transaction;
-    if (transaction.foreign() || entries_[i].claimed) continue;
-    by_attempt.emplace(Name{transaction.kind(), transaction.transaction_id()}, i);
-    if (!transaction.released_by().empty()) {
-      by_attempt.emplace(Name{transaction.kind(), transaction.released_by()}, i);
-    }
-  }
-  for (int wanted = 0; wanted <= 2; ++wanted) {
-    for (Movement& movement : movements_) {
-      const GatewayMovement& reported = *movement.reported;
-      if (movement.matched || reported.attempt_id.empty() || rank(reported) != wanted) continue;
-      const auto found = by_attempt.find(Name(reported.kind, reported.attempt_id));
-      if (found == by_attempt.end() || entries_[found->second].claimed) continue;
-      match(entries_[found->second], movement);
-    }
-  }
-}
-
-/// Where movements do not say whose attempt they are, by what was attempted.
-void PaymentFold::match_by_amount() {
-  if (reading_.capabilities.lookup_by_attempt()) return;
-  for (int wanted = 0; wanted <= 2; ++wanted) {
-    for (Movement& movement : movements_) {
-      if (movement.matched || rank(*movement.reported) != wanted) continue;
-      if (Entry* entry = likely_attempt(*movement.reported)) match(*entry, movement);
-    }
-  }
-}
-
-/// A movement without an id is the transaction without one that looks the same, if there is one.
-void PaymentFold::match_nameless() {
-  for (Movement& movement : movements_) {
-    const GatewayMovement& reported = *movement.reported;
-    if (movement.matched || !reported.gateway_transaction_id.empty()) continue;
-    Entry* same = find_unclaimed([&](const pb::PaymentTransaction& transaction) {
-      return transaction.gateway_transaction_id().empty() && transaction.kind() == reported.kind &&
-             transaction.status() == reported.status &&
-             transaction.amount().amount_minor() == reported.amount_minor;
-    });
-    // One that was PENDING and is not any more.
-    if (same == nullptr) {
-      same = find_unclaimed([&](const pb::PaymentTransaction& transaction) {
-        return transaction.foreign() && is_open(transaction) &&
-               transaction.gateway_transaction_id().empty() &&
-               transaction.kind() == reported.kind &&
-               transaction.amount().amount_minor() == reported.amount_minor;
-      });
-    }
-    if (same != nullptr) match(*same, movement);
-  }
-}
-
-PaymentFold::Entry* PaymentFold::find_unclaimed(
-    const std::function<bool(const pb::PaymentTransaction&)>& accepts) {
-  for (Entry& entry : entries_) {
-    if (!entry.claimed && accepts(entry.transaction)) return &entry;
-  }
-  return nullptr;
-}
-
-PaymentFold::Entry* PaymentFold::likely_attempt(const GatewayMovement& movement) {
-  const auto could_be = [&](const pb::PaymentTransaction& transaction) {
-    return !transaction.foreign() && is_open(transaction) && transaction.kind() == movement.kind &&
-           (transaction.gateway_transaction_id().empty() ||
-            movement.gateway_transaction_id.empty()) &&
-           (movement.time <= 0 ||
-            movement.time >= to_micros(transaction.create_time()) - kClockTolerance);
-  };
-  Entry* found = find_unclaimed([&](const pb::PaymentTransaction& transaction) {
-    return could_be(transaction) && transaction.amount().amount_minor() == movement.amount_minor;
-  });
-  // A void releases what is left when it arrives, which can be less than was expected.
-  if (found == nullptr && movement.kind == pb::TRANSACTION_KIND_VOID &&
-      releasing_capture(movement) == nullptr) {
-    found = find_unclaimed(could_be);
-  }
-  return found;
-}
-
-void PaymentFold::match(Entry& entry, Movement& movement) {
-  const GatewayMovement& reported = *movement.reported;
-  pb::PaymentTransaction& transaction = entry.transaction;
-  movement.matched = true;
-  entry.claimed = true;
-  const pb::TransactionStatus before = transaction.status();
-  const bool was_open = is_open(transaction);
-  if (!was_open && before == reported.status) return;
-
-  const bool failed = reported.status == pb::TRANSACTION_STATUS_FAILED;
-  if (!was_open || (failed && before == pb::TRANSACTION_STATUS_PENDING)) attention_ = true;
-  const std::string bytes_before = transaction.SerializeAsString();
-  transaction.set_status(reported.status);
-  // What was final keeps its amount when it turns out to have failed.
-  if (was_open || !failed) *transaction.mutable_amount() = money(reported.amount_minor);
-  if (!reported.gateway_transaction_id.empty()) {
-    transaction.set_gateway_transaction_id(reported.gateway_transaction_id);
-  }
-  transaction.clear_reason();
-  if (failed) transaction.set_reason(failure(reported));
-  transaction.clear_complete_time();
-  if (succeeded(transaction)) {
-    *transaction.mutable_complete_time() = to_timestamp(plausible(reported.time));
-  }
-  transaction.clear_missing_time();
-  if (transaction.SerializeAsString() != bytes_before) entry.changed = true;
-}
-
 void PaymentFold::add_up() {
   for (const Entry& entry : entries_) {
     const auto& transaction = entry.transaction;
@@ -333,26 +173,6 @@ void PaymentFold::book_foreign() {
       attention_ = true;
     }
   }
-}
-
-const PaymentFold::Entry* PaymentFold::releasing_capture(const GatewayMovement& movement) const {
-  if (movement.kind != pb::TRANSACTION_KIND_VOID) return nullptr;
-  const auto has_release = [&](const pb::PaymentTransaction& capture) {
-    return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-      return entry.transaction.released_by() == capture.transaction_id();
-    });
-  };
-  for (const Entry& entry : entries_) {
-    const auto& transaction = entry.transaction;
-    if (transaction.kind() != pb::TRANSACTION_KIND_CAPTURE || transaction.foreign()) continue;
-    if (!succeeded(transaction) || has_release(transaction)) continue;
-    // Without attempts it is the one that was to release the rest.
-    const bool is_it = reading_.capabilities.lookup_by_attempt() || !movement.attempt_id.empty()
-                           ? transaction.transaction_id() == movement.attempt_id
-                           : transaction.final_capture();
-    if (is_it) return &entry;
-  }
-  return nullptr;
 }
 
 /// What the gateway's sum says beyond its movements.

@@ -5,6 +5,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/orders/rule.h"
@@ -14,6 +16,21 @@ namespace orderd::rules {
 
 /// Sums of money can be anything that a gateway says; what is computed with them does not overflow.
 __extension__ typedef __int128 Wide;
+
+/// An id is one among those of its kind. A view of what outlives it.
+using Name = std::pair<pb::TransactionKind, std::string_view>;
+
+inline bool is_open(const pb::PaymentTransaction& transaction) {
+  return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN ||
+         transaction.status() == pb::TRANSACTION_STATUS_PENDING;
+}
+inline bool succeeded(const pb::PaymentTransaction& transaction) {
+  return transaction.status() == pb::TRANSACTION_STATUS_SUCCEEDED;
+}
+/// Why a movement FAILED.
+inline std::string failure(const payments::GatewayMovement& movement) {
+  return movement.reason.empty() ? "FAILED" : movement.reason;
+}
 
 /// Whether an attempt is too old to be sent again with its key: less than an hour before the
 /// gateway forgets the key, or later.

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "orders/v1/order.pb.h"
+#include "storage/model.h"
 
 // What the rules of payments share about sums, beside payments.h.
 

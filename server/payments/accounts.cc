@@ -85,16 +85,20 @@ class Account {
     boost::asio::post(threads_, [this] { run_next(); });
   }
 
+  /// The jobs that wait are destroyed without the mutex, and before those that run have ended: some
+  /// answer a caller with their end.
+  void drop_waiting() {
+    std::deque<std::function<void()>> callers;
+    std::deque<std::function<void()>> background;
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    callers.swap(callers_);
+    background.swap(background_);
+    waiting_ = 0;
+  }
+
   void stop() {
-    std::deque<std::function<void()>> dropped;  // destroyed without the mutex
-    std::deque<std::function<void()>> dropped_background;
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-      dropped.swap(callers_);
-      dropped_background.swap(background_);
-      waiting_ = 0;
-    }
+    drop_waiting();
     threads_.join();
   }
 

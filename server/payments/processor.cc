@@ -162,7 +162,7 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   }
 
   void attempted(AnswerOr answer) {
-    if (errors::reason(answer.status()) == "PAYMENT_UNSYNCED" && !synced_) {
+    if (errors::reason(answer.status()) == "PAYMENT_UNSYNCED") {
       caller_->go_on();
       return look();
     }
@@ -208,6 +208,9 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   void looked(AnswerOr answer) {
     if (!answer.ok() || answer->replayed) return caller_->answer(std::move(answer));
     caller_->go_on();
+    const pb::Payment* payment = rules::find_payment(answer->order->order, payment_id_);
+    const bool synced = payment != nullptr && payment->status() != pb::PAYMENT_STATUS_UNSYNCED;
+    if (kind_ == Kind::kAttempt && synced) return attempt();  // by another call, meanwhile
     ask(answer->order);
   }
 
@@ -296,7 +299,6 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
     if (kind_ == Kind::kSync || command_.validate_only || !answer.ok()) {
       return caller_->answer(std::move(answer));
     }
-    synced_ = true;
     caller_->go_on();
     if (!command_.expected_etag.empty()) command_.expected_etag = answer->etag;
     attempt();
@@ -308,7 +310,6 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   const std::shared_ptr<Caller> caller_;
   Command command_;
   Deadline lease_end_;
-  bool synced_ = false;
 
   /// The payments whose gateways are asked, as they were before, and what came of it.
   std::vector<pb::Payment> payments_;

@@ -1,5 +1,7 @@
 #include "server/payments/sandbox_database.h"
 
+#include <chrono>
+
 namespace orderd::payments {
 namespace {
 
@@ -7,6 +9,7 @@ namespace {
 constexpr std::int64_t kApplicationId = 0x6f72534c;
 constexpr std::int64_t kSchemaVersion = 1;
 constexpr int kBusyTimeoutMs = 10'000;
+constexpr int kBusyPauseMs = 5;
 
 // Times are microseconds since 1970, UTC; amounts are in the currency's minor unit; kinds and
 // statuses are the numbers of the protocol's enums.
@@ -48,9 +51,15 @@ CREATE TABLE answers (
 CREATE INDEX answers_of_payment ON answers (reference);
 )sql";
 
+struct LedgerBusy : LedgerError {
+  using LedgerError::LedgerError;
+};
+
 [[noreturn]] void fail(sqlite3* db) {
   // The message names tables and columns, never a value.
-  throw LedgerError(std::string("sandbox ledger: ") + sqlite3_errmsg(db));
+  const std::string message = std::string("sandbox ledger: ") + sqlite3_errmsg(db);
+  if (sqlite3_errcode(db) == SQLITE_BUSY) throw LedgerBusy(message);
+  throw LedgerError(message);
 }
 
 }  // namespace
@@ -141,8 +150,19 @@ SandboxDatabase::SandboxDatabase(const std::string& path) {
   db_.reset(db);
   if (result != SQLITE_OK) fail(db);
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
-  create_tables();
-  execute("PRAGMA journal_mode = WAL");
+  // Programs that open a new file at the same time can wait for each other: then SQLite says busy
+  // to one of them at once, whatever the timeout.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(kBusyTimeoutMs);
+  for (bool ready = false; !ready;) {
+    try {
+      create_tables();
+      execute("PRAGMA journal_mode = WAL");
+      ready = true;
+    } catch (const LedgerBusy&) {
+      if (std::chrono::steady_clock::now() >= give_up) throw;
+      sqlite3_sleep(kBusyPauseMs);
+    }
+  }
   execute("PRAGMA synchronous = FULL");
   execute("PRAGMA foreign_keys = ON");
 }

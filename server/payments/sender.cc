@@ -34,7 +34,6 @@ bool passes(const absl::Status& status) {
 /// Whether the gateway said anything about the request.
 bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
 
-/// `first_check`: how long the gateway is left alone that has not answered.
 std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& ledger,
                                   const std::string& payment_id) {
   std::optional<Micros> last;
@@ -49,6 +48,7 @@ std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& led
   return last;
 }
 
+/// `first_check`: how long the gateway is left alone that has not answered.
 Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
                        const CallResult& result, std::chrono::microseconds first_check) {
   Command command = own_command(order_id);
@@ -214,9 +214,15 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
       const pb::Order& after = change->after ? *change->after : *target.order;
       if (const pb::Payment* folded = rules::find_payment(after, payment_id)) {
         found->send_again = rules::to_send_again(after, *folded, *context.settings, context.now);
+        // What became of an attempt without an answer may be known at any time.
+        const auto& open = folded->open_transactions();
+        const bool waits = std::any_of(open.begin(), open.end(), [](const auto& transaction) {
+          return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN;
+        });
         found->next_check =
-            rules::schedule_of(*folded, context.now, last_refund(target.ledger, payment_id))
-                .next_check;
+            waits ? context.now
+                  : rules::schedule_of(*folded, context.now, last_refund(target.ledger, payment_id))
+                        .next_check;
       }
       return change;
     };

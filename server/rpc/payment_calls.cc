@@ -23,10 +23,12 @@ void attempt(UnaryCall<Request, Response>* call, Backend& backend, AttemptRule<R
   const Request& request = call->request();
   Command command = command_for(*call);
   command.keep_request = true;
-  // The first of its family, so that what is derived from it sorts behind it.
-  command.rule = [request, rule, id = Uuid::generate().derived(0),
-                  lease = backend.processor.lease(), &gateways = backend.processor.accounts()](
-                     const Target& target, const rules::Context& context) {
+  command.rule = [request, rule, lease = backend.processor.lease(),
+                  &gateways = backend.processor.accounts()](const Target& target,
+                                                            const rules::Context& context) {
+    // A new id with every run, of which one at most is committed: so it sorts behind what a first
+    // sync has booked. The first of its family: so what is derived from it sorts behind it.
+    const Uuid id = Uuid::generate().derived(0);
     return rule(request, {id, request.request_id(), lease, &gateways}, target, context);
   };
   command.done = answer_to(call, backend);

@@ -28,7 +28,7 @@ std::string FakeStripe::description() {
 FakeStripe::FakeStripe(const Options& options)
     : scheme_(options.certificate.empty() ? "http" : "https"),
       http_({.ca_file = options.certificate}) {
-  std::vector<std::string> arguments = {kPython, std::string(kFolder) + "fake_stripe.py",
+  std::vector<std::string> arguments = {kPython, "-B", std::string(kFolder) + "fake_stripe.py",
                                         std::string(kFolder) + "stripe_overlay.json"};
   if (!description().empty()) {
     arguments.insert(arguments.end(), {"--description", description()});

@@ -243,6 +243,8 @@ TEST_P(PaymentCallsTest, AnUnsyncedPaymentIsSyncedFirst) {
   request.set_etag(get(paid.order_id).etag());
   const auto response = call(&Orders::CapturePayment, request);
   EXPECT_EQ(response.transaction().status(), kSucceeded);
+  EXPECT_THAT(history(paid), ElementsAre(IsTransaction(kAuthorization, kSucceeded, 5000),
+                                         IsTransaction(kCapture, kSucceeded, 2000)));
   expect_books_agree(paid);
 
   // The gateway is away: nothing is written.
@@ -335,6 +337,25 @@ TEST_P(PaymentCallsTest, AnAnswerBeforeTheGatewaysIsHonest) {
   // The call to the gateway has gone on, and its answer is written.
   sandbox_->clear_faults();
   while (payment(paid).open_transactions_size() > 0) std::this_thread::yield();
+  expect_books_agree(paid);
+}
+
+TEST_P(PaymentCallsTest, WhatRunsWhenTheServerGoesIsWritten) {
+  const Paid paid = authorized(5000);
+  hold(Operation::kCapture);
+  auto capturing = std::async(std::launch::async, [&] {
+    pb::CapturePaymentResponse response;
+    return send(&Orders::CapturePayment, capture(paid), response);
+  });
+  wait_until_held();
+  std::thread going([&] { server_->shutdown(std::chrono::milliseconds(0)); });
+  // It was not waited for, so its caller can't know.
+  EXPECT_FALSE(capturing.get().ok());
+  sandbox_->clear_faults();
+  going.join();
+  stop();
+  start();
+  EXPECT_EQ(payment(paid).captured().amount_minor(), 5000);
   expect_books_agree(paid);
 }
 

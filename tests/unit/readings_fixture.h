@@ -213,4 +213,86 @@ class Book {
   int ids_ = 0;
 };
 
+inline GatewayMovement moved(pb::TransactionKind kind, const std::string& id,
+                             std::int64_t amount_minor, const std::string& attempt_id = "",
+                             pb::TransactionStatus status = kSucceeded,
+                             Micros time = kNow - kMinutes) {
+  GatewayMovement movement;
+  movement.gateway_transaction_id = id;
+  movement.kind = kind;
+  movement.status = status;
+  movement.amount_minor = amount_minor;
+  movement.time = time;
+  movement.attempt_id = attempt_id;
+  return movement;
+}
+
+/// As the sandbox makes it: the sums are those of the movements.
+inline Reading sandbox(pb::PaymentStatus status, const std::vector<GatewayMovement>& movements,
+                       bool lookup_by_attempt = true) {
+  Reading reading;
+  reading.status = status;
+  reading.capabilities = capabilities(lookup_by_attempt);
+  reading.movements = movements;
+  for (auto& movement : reading.movements) {
+    if (!lookup_by_attempt) movement.attempt_id.clear();
+    if (movement.status != kSucceeded) continue;
+    if (movement.kind == kAuthorization) reading.authorized_minor += movement.amount_minor;
+    if (movement.kind == kCapture) reading.captured_minor += movement.amount_minor;
+    if (movement.kind == kRefund) reading.refunded_minor += movement.amount_minor;
+    if (movement.kind == kVoid || movement.kind == kExpiry) {
+      reading.voided_minor += movement.amount_minor;
+    }
+  }
+  return reading;
+}
+
+/// A gateway that knows nothing but sums.
+inline Reading sums_only(pb::PaymentStatus status, std::int64_t authorized, std::int64_t captured,
+                         std::int64_t refunded = 0, std::int64_t voided = 0) {
+  Reading reading;
+  reading.status = status;
+  reading.capabilities = capabilities(false);
+  reading.authorized_minor = authorized;
+  reading.captured_minor = captured;
+  reading.refunded_minor = refunded;
+  reading.voided_minor = voided;
+  return reading;
+}
+
+inline const GatewayMovement kAuth = moved(kAuthorization, "auth", 100);
+
+/// A payment of which the gateway has not been asked, and checks after each fold.
+class ReadingsTest : public RulesTest {
+ protected:
+  /// 100 are authorized, and all is known.
+  void authorize(bool lookup_by_attempt = true) {
+    fold(sandbox(pb::PAYMENT_STATUS_AUTHORIZED, {kAuth}, lookup_by_attempt));
+  }
+
+  /// Folds, and expects that all sums are right and that the same reading brings nothing more.
+  Change fold(const Reading& reading) {
+    auto change = book_.fold(reading);
+    EXPECT_EQ(book_.broken(), "");
+    EXPECT_EQ(book_.payment().authorized().amount_minor(), reading.authorized_minor);
+    EXPECT_EQ(book_.payment().captured().amount_minor(), reading.captured_minor);
+    EXPECT_EQ(book_.payment().refunded().amount_minor(), reading.refunded_minor);
+    EXPECT_EQ(book_.payment().voided().amount_minor(), reading.voided_minor);
+    expect_nothing_new(reading);
+    return change;
+  }
+  void expect_nothing_new(const Reading& reading) {
+    const auto again = book_.try_fold(reading, book_.payment().revision());
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_FALSE(again->after) << again->after->ShortDebugString();
+    EXPECT_THAT(again->events, ::testing::IsEmpty());
+    EXPECT_THAT(again->schedule, ::testing::IsEmpty());
+    EXPECT_THAT(again->outcome.differences(), ::testing::IsEmpty());
+  }
+
+  const pb::Payment& payment() const { return book_.payment(); }
+
+  Book book_{settings_};
+};
+
 }  // namespace orderd::rules

@@ -512,8 +512,8 @@ using CreateOrder = RulesTest;
 TEST_F(CreateOrder, MakesAnOrderInTheInitialState) {
   auto request = make_request();
   const auto before = request.SerializeAsString();
-  const auto result = create_order(request, uuid(9), "A-1", AnyGateway(),
-                                   Target{nullptr, nullptr, {std::nullopt}}, context());
+  const auto result =
+      create_order(request, uuid(9), "A-1", AnyGateway(), holding({std::nullopt}), context());
   EXPECT_EQ(before, request.SerializeAsString());
   ASSERT_TRUE(result.ok());
   const auto& order = *result->after;
@@ -532,15 +532,15 @@ TEST_F(CreateOrder, MakesAnOrderInTheInitialState) {
 TEST_F(CreateOrder, KeepsTheOrderTimeGiven) {
   auto request = make_request();
   request.mutable_order()->mutable_order_time()->set_seconds(77);
-  const auto result = create_order(request, uuid(9), "A-1", AnyGateway(),
-                                   Target{nullptr, nullptr, {std::nullopt}}, context());
+  const auto result =
+      create_order(request, uuid(9), "A-1", AnyGateway(), holding({std::nullopt}), context());
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->after->order_time().seconds(), 77);
 }
 
 TEST_F(CreateOrder, RefusesAnOrderNumberThatIsTaken) {
   const auto result = create_order(make_request(), uuid(9), "A-1", AnyGateway(),
-                                   Target{nullptr, nullptr, {ClaimHolder{uuid(5), ""}}}, context());
+                                   holding({ClaimHolder{uuid(5), ""}}), context());
   EXPECT_REFUSED(result, "ORDER_NUMBER_IN_USE");
   EXPECT_EQ(metadata_of(result.status(), "order_id"), uuid(5).to_string());
 }

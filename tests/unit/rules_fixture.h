@@ -92,6 +92,13 @@ inline std::string metadata_of(const absl::Status& status, const std::string& ke
     EXPECT_EQ(errors::reason(refused_result.status()), reason_); \
   } while (false)
 
+/// A target of which the holders of claims are known.
+inline Target holding(std::vector<std::optional<ClaimHolder>> holders) {
+  Target target;
+  target.holders = std::move(holders);
+  return target;
+}
+
 inline pb::OrderState make_state(const std::string& id, pb::StateCategory category, int position) {
   pb::OrderState state;
   state.set_state_id(id);

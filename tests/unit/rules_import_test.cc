@@ -176,8 +176,7 @@ class Import : public RulesTest {
     for (std::size_t i = 0; i < import_ids(request); ++i) {
       ids.push_back(uuid(static_cast<int>(i) + 100));
     }
-    auto result =
-        import_order(request, "digest", ids, Target{nullptr, nullptr, holders}, context());
+    auto result = import_order(request, "digest", ids, holding(holders), context());
     EXPECT_EQ(bytes, request.SerializeAsString());
     return result;
   }

@@ -134,7 +134,13 @@ class Notes : public RulesTest {
     request.set_body(body);
     request.set_visibility(visibility);
     return run([&](const Target& t, const Context& c) { return update_note(request, t, c); },
-               Target{nullptr, &note_, {}});
+               note_target());
+  }
+
+  Target note_target() const {
+    Target target;
+    target.note = &note_;
+    return target;
   }
 
   pb::Note note_;
@@ -194,9 +200,8 @@ TEST_F(Notes, TheSameIsNoChange) {
 TEST_F(Notes, Delete) {
   auto request = make_request<pb::DeleteNoteRequest>();
   request.set_note_id(note_.note_id());
-  const auto result =
-      run([&](const Target& t, const Context& c) { return delete_note(request, t, c); },
-          Target{nullptr, &note_, {}});
+  const auto result = run(
+      [&](const Target& t, const Context& c) { return delete_note(request, t, c); }, note_target());
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->after->note_count(), 1);
   EXPECT_EQ(result->note_deleted, note_.note_id());

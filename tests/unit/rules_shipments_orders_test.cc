@@ -38,8 +38,8 @@ class CreateWithShipments : public RulesTest {
   Result create() {
     const auto valid = validate(request_);
     EXPECT_TRUE(valid.ok()) << valid.message();
-    return create_order(request_, new_ids(), "A-1", AnyGateway(),
-                        Target{nullptr, nullptr, {std::nullopt}}, context());
+    return create_order(request_, new_ids(), "A-1", AnyGateway(), holding({std::nullopt}),
+                        context());
   }
   pb::NewOrder& order() { return *request_.mutable_order(); }
 

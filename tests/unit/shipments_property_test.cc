@@ -206,7 +206,9 @@ void check_random_lists(Tally& tally) {
     RC_ASSERT(valid.ok());
 
     const std::string order_before = order.SerializeAsString();
-    const auto result = update_shipments(request, new_ids(n), Target{&order, nullptr, {}}, context);
+    Target target;
+    target.order = &order;
+    const auto result = update_shipments(request, new_ids(n), target, context);
     RC_ASSERT(order.SerializeAsString() == order_before);
     ++tally.tried;
     if (!result.ok()) {

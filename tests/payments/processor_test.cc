@@ -1,0 +1,579 @@
+#include "server/payments/processor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <random>
+#include <sstream>
+
+#include "tests/engine/faulty_storage.h"
+#include "tests/payments/payments_fixture.h"
+
+// Attempts on their way: written, sent, settled, and what the caller hears of it meanwhile.
+
+namespace orderd::test {
+namespace {
+
+using payments::FetchError;
+using Kind = payments::CallResult::Kind;
+using GatewayStep = FakeGateway::Step;
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr auto kCapture = pb::TRANSACTION_KIND_CAPTURE;
+constexpr auto kVoid = pb::TRANSACTION_KIND_VOID;
+constexpr auto kRefund = pb::TRANSACTION_KIND_REFUND;
+constexpr auto kUnknown = pb::TRANSACTION_STATUS_UNKNOWN;
+constexpr auto kSucceeded = pb::TRANSACTION_STATUS_SUCCEEDED;
+constexpr auto kFailed = pb::TRANSACTION_STATUS_FAILED;
+constexpr auto kPending = pb::TRANSACTION_STATUS_PENDING;
+
+class ProcessorTest : public testing::Test {
+ protected:
+  struct Paid {
+    Uuid order;
+    std::string payment;
+    std::string reference;
+  };
+
+  explicit ProcessorTest(const payments::Accounts::Limits& limits = {}) {
+    // Failures are a subject of most tests here; the circuit breaker is one of accounts_test.
+    payments::Accounts::Limits patient = limits;
+    patient.failures = 1'000'000;
+    node_ =
+        std::make_unique<MoneyServer>(storage_, gateway_, payments::Processor::Options{}, patient);
+  }
+
+  /// An order with a payment that is authorized at the gateway and has not been read.
+  Paid pay(std::int64_t authorized = 1000, std::int64_t captured = 0) {
+    Paid paid;
+    paid.reference = "ref-" + std::to_string(++references_);
+    gateway_->authorize(paid.reference, authorized);
+    if (captured > 0) gateway_->move(paid.reference, kCapture, captured);
+    paid.order = make_order(node_->server);
+    paid.payment = node_->add_payment(paid.order, paid.reference);
+    return paid;
+  }
+
+  static pb::CapturePaymentRequest capture(const Paid& paid, std::int64_t minor = 0,
+                                           const std::string& request_id = {}) {
+    return request_for<pb::CapturePaymentRequest>(paid.order, paid.payment, minor, request_id);
+  }
+
+  AnswerOr operate(pb::TransactionKind kind, const Paid& paid) {
+    switch (kind) {
+      case kCapture:
+        return node_->call(capture(paid, 300));
+      case kVoid:
+        return node_->call(request_for<pb::VoidPaymentRequest>(paid.order, paid.payment));
+      default:
+        return node_->call(request_for<pb::RefundPaymentRequest>(paid.order, paid.payment, 100));
+    }
+  }
+
+  TestDatabase database_ = TestDatabase::sqlite();
+  std::shared_ptr<storage::Storage> storage_ = storage::open(database_.url(), {});
+  std::shared_ptr<FakeGateway> gateway_ = std::make_shared<FakeGateway>();
+  std::unique_ptr<MoneyServer> node_;
+  int references_ = 0;
+};
+
+std::string new_request_id() { return Uuid::generate().to_string(); }
+
+TEST_F(ProcessorTest, EveryResultOfEveryOperationIsWrittenAndAnswered) {
+  struct Case {
+    const char* name;
+    GatewayStep step;
+    pb::TransactionStatus status;
+    std::string reason;
+  };
+  const std::vector<Case> cases = {
+      {"succeeded", {}, kSucceeded, ""},
+      {"pending", {.applies = false, .answer = result(Kind::kPending, "", "p-1")}, kPending, ""},
+      {"refused",
+       {.applies = false, .answer = result(Kind::kRefused, "CARD_DECLINED")},
+       kFailed,
+       "CARD_DECLINED"},
+      {"not executed",
+       {.applies = false, .answer = result(Kind::kNotExecuted, "GATEWAY_UNREACHABLE")},
+       kUnknown,
+       "GATEWAY_UNREACHABLE"},
+      {"unknown",
+       {.applies = false, .answer = result(Kind::kUnknown, "TIMEOUT")},
+       kUnknown,
+       "TIMEOUT"},
+      {"applied, answer lost",
+       {.applies = true, .answer = result(Kind::kUnknown, "TIMEOUT")},
+       kUnknown,
+       "TIMEOUT"},
+      {"conflict, not applied",
+       {.applies = false, .answer = result(Kind::kStateConflict, "ALREADY_CAPTURED")},
+       kFailed,
+       "ALREADY_CAPTURED"},
+      {"conflict without a reason",
+       {.applies = false, .answer = result(Kind::kStateConflict)},
+       kFailed,
+       "STATE_CONFLICT"},
+      {"conflict, applied",
+       {.applies = true, .answer = result(Kind::kStateConflict, "ALREADY_CAPTURED")},
+       kSucceeded,
+       ""},
+      {"throws", {.throws = true}, kUnknown, "NO_ANSWER"},
+  };
+  for (const auto kind : {kCapture, kVoid, kRefund}) {
+    for (const Case& tried : cases) {
+      SCOPED_TRACE(pb::TransactionKind_Name(kind) + ": " + tried.name);
+      const Paid paid = pay(1000, 400);
+      ASSERT_TRUE(node_->sync(paid.order).ok());
+      gateway_->script(tried.step);
+      const auto before = gateway_->calls().size();
+
+      const AnswerOr answer = operate(kind, paid);
+      ASSERT_TRUE(answer.ok()) << answer.status();
+      ASSERT_TRUE(answer->transaction);
+      const pb::PaymentTransaction& attempt = *answer->transaction;
+      EXPECT_TRUE(answer->changed);
+      EXPECT_EQ(attempt.status(), tried.status) << attempt.reason();
+      EXPECT_EQ(attempt.reason(), tried.reason);
+      EXPECT_EQ(attempt.transaction_id(), answer->outcome.transaction_id());
+      EXPECT_EQ(answer->etag, answer->order->order.etag());
+      EXPECT_EQ(answer->etag, node_->server.stored(paid.order)->order.etag());
+
+      const auto calls = gateway_->calls();
+      ASSERT_EQ(calls.size(), before + 1);
+      EXPECT_EQ(calls.back().kind, kind);
+      EXPECT_EQ(calls.back().payment.gateway_reference, paid.reference);
+      EXPECT_EQ(calls.back().payment.currency_code, "EUR");
+      EXPECT_EQ(calls.back().attempt.attempt_id, attempt.transaction_id());
+      EXPECT_EQ(calls.back().attempt.idempotency_key, attempt.transaction_id());
+      EXPECT_EQ(calls.back().attempt.amount_minor, attempt.amount().amount_minor());
+      EXPECT_TRUE(calls.back().attempt.multi_capture);
+
+      const auto attempts = node_->attempts(paid.order);
+      ASSERT_THAT(attempts, SizeIs(1));
+      EXPECT_EQ(attempts[0].SerializeAsString(), attempt.SerializeAsString());
+      const bool open = tried.status == kUnknown || tried.status == kPending;
+      EXPECT_EQ(node_->payment(paid.order).open_transactions_size(), open ? 1 : 0);
+    }
+  }
+}
+
+TEST_F(ProcessorTest, AConflictThatCantBeReadStaysUnknown) {
+  const Paid paid = pay();
+  ASSERT_TRUE(node_->sync(paid.order).ok());
+  gateway_->fail_fetch(paid.reference, FetchError{});
+  gateway_->script({.applies = false, .answer = result(Kind::kStateConflict, "CANCELED")});
+  const AnswerOr answer = node_->call(capture(paid, 300));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kUnknown);
+  EXPECT_EQ(answer->transaction->reason(), "CANCELED");
+}
+
+TEST_F(ProcessorTest, ACallerIsAnsweredBeforeHisDeadlineAndTheCallGoesOn) {
+  const Paid paid = pay();
+  ASSERT_TRUE(node_->sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto early = node_->send(capture(paid, 300), in(milliseconds(500)));
+  gate->wait_entered();
+  const AnswerOr answer = get(std::move(early));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kUnknown);
+  EXPECT_TRUE(answer->changed);
+  EXPECT_EQ(answer->order->order.payments(0).open_transactions_size(), 1);
+
+  gate->open();
+  node_->processor.stop();
+  const auto attempts = node_->attempts(paid.order);
+  ASSERT_THAT(attempts, SizeIs(1));
+  EXPECT_EQ(attempts[0].status(), kSucceeded);
+  EXPECT_EQ(node_->payment(paid.order).captured().amount_minor(), 300);
+}
+
+TEST_F(ProcessorTest, ReplaysNeverCallTheGateway) {
+  const Paid paid = pay();
+  ASSERT_TRUE(node_->sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  const auto request = capture(paid, 300, new_request_id());
+  auto first = node_->send(request);
+  gate->wait_entered();
+
+  const AnswerOr meanwhile = node_->call(request);
+  ASSERT_TRUE(meanwhile.ok()) << meanwhile.status();
+  EXPECT_TRUE(meanwhile->replayed);
+  EXPECT_EQ(meanwhile->transaction->status(), kUnknown);
+
+  gate->open();
+  const AnswerOr answer = get(std::move(first));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kSucceeded);
+  const AnswerOr later = node_->call(request);
+  ASSERT_TRUE(later.ok()) << later.status();
+  EXPECT_TRUE(later->replayed);
+  EXPECT_EQ(later->transaction->SerializeAsString(), answer->transaction->SerializeAsString());
+  EXPECT_THAT(gateway_->calls(), SizeIs(1));
+}
+
+TEST_F(ProcessorTest, AnErrorMeansThatNothingWasWritten) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::uniform_int_distribution<int> micros(-1000, 15'000);
+  for (int i = 0; i < 100; ++i) {
+    const bool read_first = i % 2 == 0;
+    const Paid paid = pay();
+    if (read_first) {
+      ASSERT_TRUE(node_->sync(paid.order).ok());
+    }
+    const auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::microseconds(micros(random));
+    auto request = capture(paid, 300, new_request_id());
+    const AnswerOr answer = node_->call(request, deadline);
+    if (answer.ok()) {
+      ASSERT_TRUE(answer->transaction);
+      EXPECT_THAT(node_->attempts(paid.order), SizeIs(1));
+    } else {
+      EXPECT_REASON(answer, "DEADLINE_EXCEEDED");
+      // Commands on one order run one by one: what has not run by now never will.
+      EXPECT_TRUE(node_->server.call(invoice(paid.order, "I-" + paid.reference)).ok());
+      EXPECT_THAT(node_->attempts(paid.order), IsEmpty());
+    }
+  }
+}
+
+TEST_F(ProcessorTest, AnUnsyncedPaymentIsReadFirst) {
+  const Paid paid = pay(1000, 200);
+  auto request = capture(paid, 0, new_request_id());
+  request.set_etag(node_->server.stored(paid.order)->order.etag());
+  const AnswerOr answer = node_->call(request);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->amount().amount_minor(), 800);
+  EXPECT_EQ(answer->transaction->status(), kSucceeded);
+  const pb::Payment payment = node_->payment(paid.order);
+  EXPECT_EQ(payment.status(), pb::PAYMENT_STATUS_CAPTURED);
+  EXPECT_EQ(payment.captured().amount_minor(), 1000);
+  EXPECT_EQ(gateway_->fetches(paid.reference), 1);
+
+  const Paid other = pay();
+  auto stale = capture(other);
+  stale.set_etag("1");
+  const AnswerOr refused = node_->call(stale);
+  EXPECT_REASON(refused, "ETAG_MISMATCH");
+  EXPECT_EQ(gateway_->fetches(other.reference), 0);
+}
+
+TEST_F(ProcessorTest, AnUnsyncedPaymentWhoseGatewayIsAwayIsLeftAlone) {
+  const std::vector<std::pair<FetchError::Kind, std::string>> cases = {
+      {FetchError::Kind::kUnavailable, "GATEWAY_UNAVAILABLE"},
+      {FetchError::Kind::kNotFound, "GATEWAY_PAYMENT_NOT_FOUND"},
+      {FetchError::Kind::kUnusable, "GATEWAY_PAYMENT_UNUSABLE"}};
+  for (const auto& [kind, reason] : cases) {
+    const Paid paid = pay();
+    const std::string etag = node_->server.stored(paid.order)->order.etag();
+    gateway_->fail_fetch(paid.reference, FetchError{.kind = kind, .reason = {}, .retry_after = {}});
+    const auto request = capture(paid, 100, new_request_id());
+    const AnswerOr answer = node_->call(request);
+    EXPECT_REASON(answer, reason);
+    if (kind == FetchError::Kind::kUnavailable) {
+      EXPECT_TRUE(has_retry_info(answer.status()));
+    }
+    EXPECT_REASON(node_->sync(paid.order), reason);
+    EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
+    EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
+
+    // The same request may be made again.
+    gateway_->fail_fetch(paid.reference, std::nullopt);
+    const AnswerOr again = node_->call(request);
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_FALSE(again->replayed);
+    EXPECT_EQ(again->transaction->status(), kSucceeded);
+  }
+}
+
+TEST_F(ProcessorTest, WhatIsOnlyValidatedIsNeitherWrittenNorSent) {
+  const Paid paid = pay(1000, 200);
+  const std::string etag = node_->server.stored(paid.order)->order.etag();
+  auto request = capture(paid, 300);
+  request.set_validate_only(true);
+  for (const bool unsynced : {true, false}) {
+    const AnswerOr answer = node_->call(request);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_TRUE(answer->changed);
+    ASSERT_TRUE(answer->transaction);
+    EXPECT_EQ(answer->transaction->amount().amount_minor(), 300);
+    if (unsynced) {
+      EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
+      EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
+      ASSERT_TRUE(node_->sync(paid.order).ok());
+    }
+  }
+  request.mutable_amount()->set_amount_minor(801);
+  EXPECT_REASON(node_->call(request), "AMOUNT_TOO_LARGE");
+  EXPECT_THAT(node_->attempts(paid.order), IsEmpty());
+  EXPECT_THAT(gateway_->calls(), IsEmpty());
+}
+
+TEST_F(ProcessorTest, ASyncFoldsOnceAndAnswersRetriesWithoutTheGateway) {
+  const Paid paid = pay(1000, 200);
+  pb::SyncPaymentsRequest request;
+  request.set_order_id(paid.order.to_string());
+  request.set_validate_only(true);
+  const std::string etag = node_->server.stored(paid.order)->order.etag();
+  const AnswerOr would = get(node_->send_sync(request));
+  ASSERT_TRUE(would.ok()) << would.status();
+  EXPECT_TRUE(would->changed);
+  ASSERT_EQ(would->outcome.differences_size(), 1);
+  EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
+  EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
+
+  request.set_validate_only(false);
+  request.set_request_id(new_request_id());
+  const AnswerOr synced = get(node_->send_sync(request));
+  ASSERT_TRUE(synced.ok()) << synced.status();
+  EXPECT_TRUE(synced->changed);
+  EXPECT_EQ(synced->order->order.payments(0).captured().amount_minor(), 200);
+  ASSERT_EQ(synced->outcome.differences_size(), 1);
+  EXPECT_EQ(synced->outcome.differences(0).before_status(), pb::PAYMENT_STATUS_UNSYNCED);
+  EXPECT_EQ(synced->outcome.differences(0).after_status(), pb::PAYMENT_STATUS_PARTLY_CAPTURED);
+
+  const AnswerOr second = node_->sync(paid.order);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_FALSE(second->changed);
+  EXPECT_EQ(second->outcome.differences_size(), 0);
+
+  gateway_->fail_fetch(paid.reference, FetchError{});
+  const AnswerOr replayed = get(node_->send_sync(request));
+  ASSERT_TRUE(replayed.ok()) << replayed.status();
+  EXPECT_TRUE(replayed->replayed);
+  EXPECT_EQ(replayed->outcome.differences_size(), 1);
+  EXPECT_REASON(node_->sync(paid.order), "GATEWAY_UNAVAILABLE");
+}
+
+TEST_F(ProcessorTest, AReadingThatMoneyOvertookIsTakenAgain) {
+  const Paid paid = pay();
+  ASSERT_TRUE(node_->sync(paid.order).ok());
+  std::atomic<int> captures = 0;
+  // The reading has been taken and is on its way when money moves.
+  gateway_->on_fetch(paid.reference, [&] {
+    if (captures.fetch_add(1) > 1) return;
+    const AnswerOr captured = node_->call(capture(paid, 100));
+    ASSERT_TRUE(captured.ok()) << captured.status();
+    EXPECT_EQ(captured->transaction->status(), kSucceeded);
+  });
+  const AnswerOr synced = node_->sync(paid.order);
+  ASSERT_TRUE(synced.ok()) << synced.status();
+  EXPECT_FALSE(synced->changed) << "all that the gateway says was known";
+  EXPECT_EQ(gateway_->fetches(paid.reference), 4);
+  EXPECT_EQ(node_->payment(paid.order).captured().amount_minor(), 200);
+  EXPECT_THAT(node_->attempts(paid.order), SizeIs(2));
+}
+
+TEST_F(ProcessorTest, ASyncIsOfAllPaymentsOrOfNone) {
+  const Paid paid = pay();
+  gateway_->authorize("second", 500);
+  const std::string second = node_->add_payment(paid.order, "second");
+  node_->add_payment(paid.order, "by hand", "external");
+  gateway_->fail_fetch("second", FetchError{});
+  EXPECT_REASON(node_->sync(paid.order), "GATEWAY_UNAVAILABLE");
+  EXPECT_EQ(node_->payment(paid.order, 0).status(), pb::PAYMENT_STATUS_UNSYNCED);
+
+  // One of them alone.
+  pb::SyncPaymentsRequest one;
+  one.set_order_id(paid.order.to_string());
+  one.set_payment_id(paid.payment);
+  const AnswerOr alone = get(node_->send_sync(one));
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ(node_->payment(paid.order, 0).status(), pb::PAYMENT_STATUS_AUTHORIZED);
+  EXPECT_EQ(node_->payment(paid.order, 1).status(), pb::PAYMENT_STATUS_UNSYNCED);
+
+  gateway_->fail_fetch("second", std::nullopt);
+  // Both readings are under way at the same time.
+  const auto gate = std::make_shared<Gate>();
+  gateway_->on_fetch("second", [gate] { gate->pass(); });
+  gateway_->on_fetch(paid.reference, [gate] { gate->pass(); });
+  pb::SyncPaymentsRequest all;
+  all.set_order_id(paid.order.to_string());
+  auto both = node_->send_sync(all);
+  gate->wait_entered(2);
+  gate->open();
+  const AnswerOr synced = get(std::move(both));
+  ASSERT_TRUE(synced.ok()) << synced.status();
+  EXPECT_EQ(node_->payment(paid.order, 1).status(), pb::PAYMENT_STATUS_AUTHORIZED);
+
+  one.set_payment_id(Uuid::generate().to_string());
+  EXPECT_REASON(get(node_->send_sync(one)), "PAYMENT_NOT_FOUND");
+}
+
+TEST_F(ProcessorTest, ExternalMoneyGoesTheSameWay) {
+  const Uuid order = make_order(node_->server);
+  const std::string payment = node_->add_payment(order, "cash", "external");
+  const AnswerOr captured =
+      node_->call(request_for<pb::CapturePaymentRequest>(order, payment, 600));
+  ASSERT_TRUE(captured.ok()) << captured.status();
+  EXPECT_EQ(captured->transaction->status(), kSucceeded);
+  const AnswerOr refunded = node_->call(request_for<pb::RefundPaymentRequest>(order, payment, 100));
+  ASSERT_TRUE(refunded.ok()) << refunded.status();
+  EXPECT_EQ(refunded->transaction->status(), kPending);
+  EXPECT_EQ(refunded->transaction->reason(), "MANUAL");
+  auto confirmed = request_for<pb::RefundPaymentRequest>(order, payment, 50);
+  confirmed.set_confirm_external(true);
+  const AnswerOr done = node_->call(confirmed);
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_EQ(done->transaction->status(), kSucceeded);
+  const AnswerOr voided = node_->call(request_for<pb::VoidPaymentRequest>(order, payment));
+  ASSERT_TRUE(voided.ok()) << voided.status();
+  EXPECT_EQ(voided->transaction->status(), kSucceeded);
+  EXPECT_EQ(node_->payment(order).voided().amount_minor(), 400);
+}
+
+TEST_F(ProcessorTest, CapturesOfManyCallersNeverExceedTheAuthorization) {
+  const Paid paid = pay(1000);
+  std::vector<std::future<AnswerOr>> answers;
+  for (int i = 0; i < 32; ++i) answers.push_back(node_->send(capture(paid, 70)));
+  std::int64_t succeeded = 0;
+  for (auto& future : answers) {
+    const AnswerOr answer = get(std::move(future));
+    if (answer.ok()) {
+      EXPECT_EQ(answer->transaction->status(), kSucceeded);
+      succeeded += answer->transaction->amount().amount_minor();
+    } else {
+      EXPECT_REASON(answer, "AMOUNT_TOO_LARGE");
+    }
+  }
+  EXPECT_EQ(succeeded, 980);
+  EXPECT_EQ(node_->payment(paid.order).captured().amount_minor(), 980);
+  EXPECT_THAT(gateway_->movements(paid.reference), SizeIs(14));
+  const AnswerOr synced = node_->sync(paid.order);
+  ASSERT_TRUE(synced.ok()) << synced.status();
+  EXPECT_FALSE(synced->changed);
+}
+
+TEST_F(ProcessorTest, AResultThatTheDatabaseRefusesIsWrittenLater) {
+  const auto faulty = std::make_shared<FaultyStorage>(storage_);
+  MoneyServer node(faulty, gateway_);
+  const Paid paid = pay();
+  ASSERT_TRUE(node.sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto answer = node.send(capture(paid, 300));
+  gate->wait_entered();
+  // The engine tries twice before it says that the database is away.
+  std::atomic<int> faults = 6;
+  faulty->set({.before = [&faults](test::Step step) {
+    if (step == test::Step::kBegin && faults.fetch_sub(1) > 0) {
+      throw storage::Error(storage::Error::Kind::kUnavailable, "away");
+    }
+  }});
+  gate->open();
+  const AnswerOr settled = get(std::move(answer));
+  ASSERT_TRUE(settled.ok()) << settled.status();
+  EXPECT_EQ(settled->transaction->status(), kSucceeded);
+  EXPECT_LT(faults, 0);
+  node.processor.stop();
+}
+
+TEST_F(ProcessorTest, AResultThatCantBeWrittenIsLeftToTheReconcilerWhenTheLeaseEnds) {
+  const auto faulty = std::make_shared<FaultyStorage>(storage_);
+  payments::Processor::Options options;
+  options.call_timeout = milliseconds(300);
+  options.lease_margin = milliseconds(0);
+  MoneyServer node(faulty, gateway_, options);
+  const Paid paid = pay();
+  ASSERT_TRUE(node.sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto answer = node.send(capture(paid, 300));
+  gate->wait_entered();
+  faulty->set({.before = [](test::Step step) {
+    if (step == test::Step::kBegin) {
+      throw storage::Error(storage::Error::Kind::kUnavailable, "away");
+    }
+  }});
+  gate->open();
+  const AnswerOr left = get(std::move(answer));
+  ASSERT_TRUE(left.ok()) << left.status();
+  EXPECT_EQ(left->transaction->status(), kUnknown);
+
+  faulty->set({});
+  std::promise<payments::Processor::Visit> visited;
+  node.processor.reconcile(paid.order, paid.payment, in(kPatience),
+                           [&](const auto& visit) { visited.set_value(visit); });
+  EXPECT_EQ(get(visited.get_future()).result, payments::Processor::Visit::Result::kNews);
+  EXPECT_EQ(node.attempts(paid.order).at(0).status(), kSucceeded);
+  EXPECT_THAT(gateway_->calls(), SizeIs(1));
+}
+
+TEST_F(ProcessorTest, WhatAGatewayThrowsIsNotLogged) {
+  std::ostringstream log;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "captured", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  const Paid paid = pay();
+  gateway_->on_fetch(paid.reference, [] { throw std::runtime_error("pan=4242"); });
+  const AnswerOr unread = node_->sync(paid.order);
+  gateway_->on_fetch(paid.reference, [] {});
+  gateway_->script({.throws = true});
+  const AnswerOr unknown = node_->call(capture(paid, 300));
+  spdlog::set_default_logger(before);
+  EXPECT_REASON(unread, "GATEWAY_UNAVAILABLE");
+  EXPECT_THAT(std::string(unread.status().message()), testing::Not(testing::HasSubstr("4242")));
+  ASSERT_TRUE(unknown.ok()) << unknown.status();
+  EXPECT_EQ(unknown->transaction->status(), kUnknown);
+  EXPECT_THAT(log.str(), testing::HasSubstr("failed"));
+  EXPECT_THAT(log.str(), testing::Not(testing::HasSubstr("4242")));
+}
+
+/// One thread for the gateway, so that a second call waits.
+class OneThread : public ProcessorTest {
+ protected:
+  OneThread() : ProcessorTest({.threads = 1}) {}
+};
+
+TEST_F(OneThread, StoppingWaitsForWhatRunsAndLeavesTheRestToTheReconciler) {
+  const Paid first = pay();
+  const Paid second = pay();
+  const Paid third = pay();
+  for (const Paid& paid : {first, second}) ASSERT_TRUE(node_->sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto running = node_->send(capture(first, 100));
+  gate->wait_entered();
+  auto waiting = node_->send(capture(second, 100));
+  auto reading = node_->send_sync([&] {
+    pb::SyncPaymentsRequest request;
+    request.set_order_id(third.order.to_string());
+    return request;
+  }());
+  // Written, so it waits for the thread now.
+  while (node_->attempts(second.order).empty()) std::this_thread::yield();
+
+  std::atomic<bool> opened = false;
+  std::thread stopping([&] {
+    node_->processor.stop();
+    EXPECT_TRUE(opened);
+  });
+  const AnswerOr left = get(std::move(waiting));
+  ASSERT_TRUE(left.ok()) << left.status();
+  EXPECT_EQ(left->transaction->status(), kUnknown);
+  EXPECT_EQ(absl::StatusCode::kUnavailable, get(std::move(reading)).status().code());
+  opened = true;
+  gate->open();
+  const AnswerOr answer = get(std::move(running));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kSucceeded);
+  stopping.join();
+  EXPECT_THAT(gateway_->calls(), SizeIs(1));
+
+  const AnswerOr late = node_->call(capture(first, 100));
+  EXPECT_EQ(late.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(node_->attempts(first.order), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace orderd::test
