@@ -42,6 +42,34 @@ void set_time(Micros micros, Timestamp* (pb::Order::*field)(), pb::Order& order)
   if (micros != kNoTime) *(order.*field)() = to_timestamp(micros);
 }
 
+/// Empty if the columns of their own say it all.
+std::string serialized_details(const pb::Cancellation& cancellation) {
+  internal::CancellationDetails details;
+  details.set_target_state_id(cancellation.target_state_id());
+  details.set_notify_customer(cancellation.notify_customer());
+  details.set_include_shipped(cancellation.include_shipped());
+  if (cancellation.has_start_time()) details.set_start_time(to_micros(cancellation.start_time()));
+  details.set_pass(cancellation.pass());
+  *details.mutable_legs() = cancellation.legs();
+  return details.SerializeAsString();
+}
+
+void set_details(const std::string& serialized, pb::Cancellation& cancellation) {
+  if (serialized.empty()) return;
+  internal::CancellationDetails details;
+  if (!details.ParseFromString(serialized)) {
+    throw Error(Error::Kind::kInternal, "the details of a cancellation can't be read");
+  }
+  cancellation.set_target_state_id(std::move(*details.mutable_target_state_id()));
+  cancellation.set_notify_customer(details.notify_customer());
+  cancellation.set_include_shipped(details.include_shipped());
+  if (details.start_time() != 0) {
+    *cancellation.mutable_start_time() = to_timestamp(details.start_time());
+  }
+  cancellation.set_pass(details.pass());
+  *cancellation.mutable_legs() = std::move(*details.mutable_legs());
+}
+
 std::vector<Uuid> ids_of(OrderSpan orders) {
   std::vector<Uuid> ids;
   ids.reserve(orders.size());
@@ -56,13 +84,14 @@ void insert_heads(Session& session, OrderSpan orders) {
       " customer_id, customer_name, customer_email, customer_phone, email_key, currency,"
       " prices_include_tax, items_minor, shipping_minor, shipping_tax_minor, total_minor,"
       " item_count, note_count, cancellation_status, cancellation_reason, cancellation_time,"
-      " order_time, create_time, update_time) VALUES");
+      " cancellation_details, order_time, create_time, update_time) VALUES");
   for (const StoredOrder* stored : orders) {
     const pb::Order& order = stored->order;
     const pb::Customer& customer = order.customer();
     const pb::Totals& totals = order.totals();
     const pb::Cancellation& cancellation = order.cancellation();
     const std::string key = email_key(customer.email());
+    const std::string details = serialized_details(cancellation);
     insert.row(stored->id, stored->version, present_bits(order), Blob{order.order_number()},
                Blob{order.state_id()}, Blob{order.invoice_number()}, Text{customer.customer_id()},
                Text{customer.name()}, Text{customer.email()}, Text{customer.phone()}, Blob{key},
@@ -72,7 +101,7 @@ void insert_heads(Session& session, OrderSpan orders) {
                order.item_count(), order.note_count(), static_cast<int>(cancellation.status()),
                Text{cancellation.reason()},
                time_or_none(cancellation.has_complete_time(), cancellation.complete_time()),
-               time_or_none(order.has_order_time(), order.order_time()),
+               Blob{details}, time_or_none(order.has_order_time(), order.order_time()),
                time_or_none(order.has_create_time(), order.create_time()),
                time_or_none(order.has_update_time(), order.update_time()));
   }
@@ -277,21 +306,24 @@ void update_heads(Session& session, OrderSpan orders, bool states) {
   MultiInsert update(
       session,
       "INSERT INTO orders (id, version, update_time, invoice_number, note_count, present, state_id,"
-      " cancellation_status, cancellation_reason, cancellation_time) VALUES",
+      " cancellation_status, cancellation_reason, cancellation_time, cancellation_details)"
+      " VALUES",
       [](Sql& sql) {
-        sql.overwrite(
-            "id", {"version", "update_time", "invoice_number", "note_count", "present", "state_id",
-                   "cancellation_status", "cancellation_reason", "cancellation_time"});
+        sql.overwrite("id", {"version", "update_time", "invoice_number", "note_count", "present",
+                             "state_id", "cancellation_status", "cancellation_reason",
+                             "cancellation_time", "cancellation_details"});
       });
   for (const StoredOrder* stored : orders) {
     const pb::Order& order = stored->order;
     const pb::Cancellation& cancellation = order.cancellation();
+    const std::string details = serialized_details(cancellation);
     update.row(stored->id, stored->version,
                time_or_none(order.has_update_time(), order.update_time()),
                Blob{order.invoice_number()}, order.note_count(), present_bits(order),
                Blob{order.state_id()}, static_cast<int>(cancellation.status()),
                Text{cancellation.reason()},
-               time_or_none(cancellation.has_complete_time(), cancellation.complete_time()));
+               time_or_none(cancellation.has_complete_time(), cancellation.complete_time()),
+               Blob{details});
   }
   update.flush();
 }
@@ -336,7 +368,7 @@ void append_head_columns(Sql& sql) {
          " o.customer_name, o.customer_email, o.customer_phone, o.currency, o.prices_include_tax,"
          " o.items_minor, o.shipping_minor, o.shipping_tax_minor, o.total_minor, o.item_count,"
          " o.note_count, o.cancellation_status, o.cancellation_reason, o.cancellation_time,"
-         " o.order_time, o.create_time, o.update_time";
+         " o.cancellation_details, o.order_time, o.create_time, o.update_time";
 }
 
 std::shared_ptr<StoredOrder> read_head(Rows& row) {
@@ -378,10 +410,11 @@ std::shared_ptr<StoredOrder> read_head(Rows& row) {
     cancellation.set_reason(std::move(row.text(19)));
     const Micros time = row.number(20);
     if (time != kNoTime) *cancellation.mutable_complete_time() = to_timestamp(time);
+    set_details(row.text(21), cancellation);
   }
-  set_time(row.number(21), &pb::Order::mutable_order_time, order);
-  set_time(row.number(22), &pb::Order::mutable_create_time, order);
-  set_time(row.number(23), &pb::Order::mutable_update_time, order);
+  set_time(row.number(22), &pb::Order::mutable_order_time, order);
+  set_time(row.number(23), &pb::Order::mutable_create_time, order);
+  set_time(row.number(24), &pb::Order::mutable_update_time, order);
   return stored;
 }
 

@@ -41,7 +41,7 @@ void update_labels(Session& session, std::span<const StoredOrder* const> orders)
 
 /// Appends the columns that `read_head` reads, of the table alias `o`.
 void append_head_columns(Sql& sql);
-inline constexpr std::size_t kHeadColumns = 24;
+inline constexpr std::size_t kHeadColumns = 25;
 std::shared_ptr<StoredOrder> read_head(Rows& row);
 
 /// Reads the rows of these orders that a summary has: addresses and adjustments. The orders are

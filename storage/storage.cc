@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "storage/email_rows.h"
 #include "storage/migrate.h"
 #include "storage/multi_insert.h"
 #include "storage/payment_rows.h"
@@ -48,6 +49,9 @@ class ReadTransactionImpl : public ReadTransaction {
   std::vector<TransactionRow> load_ledgers(std::span<const Uuid> order_ids) override {
     return read_ledgers(*lease_, order_ids);
   }
+  std::map<EmailKey, pb::Email> load_emails(std::span<const EmailKey> keys) override {
+    return read_emails(*lease_, keys);
+  }
   std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
     return read_requests(*lease_, keys);
   }
@@ -67,6 +71,11 @@ class ReadTransactionImpl : public ReadTransaction {
                                                         const std::optional<Uuid>& after,
                                                         int limit) override {
     return read_transaction_page(*lease_, order_id, payment_id, after, limit);
+  }
+  std::vector<pb::Email> list_emails(const std::optional<Uuid>& order_id,
+                                     std::optional<pb::EmailStatus> status,
+                                     const std::optional<Uuid>& after, int limit) override {
+    return read_email_page(*lease_, order_id, status, after, limit);
   }
   std::vector<UnresolvedRow> list_unresolved(std::string_view gateway_account,
                                              const std::optional<UnresolvedRow::Keyset>& after,
@@ -177,6 +186,14 @@ class StorageImpl : public Storage {
     lease->begin(Role::kWrite);
     postpone(*lease, postponements);
     lease->commit();
+  }
+
+  std::vector<EmailRow> claim_due_emails(Micros now, Micros lease_until, int limit) override {
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
+    lease->begin(Role::kWrite);
+    std::vector<EmailRow> claimed = claim_emails(*lease, now, lease_until, limit);
+    lease->commit();
+    return claimed;
   }
 
   int sweep(Micros before, int limit) override {

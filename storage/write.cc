@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "storage/email_rows.h"
 #include "storage/multi_insert.h"
 #include "storage/order_rows.h"
 #include "storage/payment_rows.h"
@@ -153,6 +154,9 @@ class WriteTransactionImpl : public WriteTransaction {
   std::vector<TransactionRow> load_ledgers(std::span<const Uuid> order_ids) override {
     return read_ledgers(*lease_, order_ids);
   }
+  std::map<EmailKey, pb::Email> load_emails(std::span<const EmailKey> keys) override {
+    return read_emails(*lease_, keys);
+  }
   std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
     return read_requests(*lease_, keys);
   }
@@ -189,6 +193,7 @@ class WriteTransactionImpl : public WriteTransaction {
     write_payments(session, changes.created, changes.payments_updated);
     write_transactions(session, changes.transactions_created, changes.transactions_updated);
     write_schedule(session, changes.schedule);
+    write_emails(session, changes.emails_created, changes.emails_updated);
     delete_notes(session, changes.notes_deleted);
     write_notes(session, changes.notes_created, false);
     write_notes(session, changes.notes_updated, true);

@@ -61,6 +61,10 @@ class FaultyStorage final : public storage::Storage {
   void postpone_checks(std::span<const storage::Postponement> postponements) override {
     real_->postpone_checks(postponements);
   }
+  std::vector<storage::EmailRow> claim_due_emails(Micros now, Micros lease_until,
+                                                  int limit) override {
+    return real_->claim_due_emails(now, lease_until, limit);
+  }
   int sweep(Micros before, int limit) override { return real_->sweep(before, limit); }
   std::string secret() override { return real_->secret(); }
   std::string_view dialect() const override { return real_->dialect(); }
@@ -100,6 +104,10 @@ class FaultyStorage final : public storage::Storage {
     }
     std::vector<storage::TransactionRow> load_ledgers(std::span<const Uuid> order_ids) override {
       return real_->load_ledgers(order_ids);
+    }
+    std::map<storage::EmailKey, pb::Email> load_emails(
+        std::span<const storage::EmailKey> keys) override {
+      return real_->load_emails(keys);
     }
     std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) override {
       return real_->find_requests(keys);
