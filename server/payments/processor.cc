@@ -15,6 +15,7 @@
 #include "server/orders/fields.h"
 #include "server/orders/readings.h"
 #include "server/payments/caller.h"
+#include "server/payments/cancellation.h"
 #include "server/payments/failpoint.h"
 #include "server/payments/sender.h"
 
@@ -64,7 +65,10 @@ class Processor::Impl {
         accounts(accounts_in),
         timers(timers_in),
         options(options_in),
-        sender(engine_in, accounts_in, options_in.call_timeout, options_in.first_check) {}
+        sender(engine_in, accounts_in, options_in.call_timeout, options_in.first_check),
+        cancellations(std::make_shared<Cancellations>(
+            engine_in, reader_in, accounts_in, sender, timers_in,
+            Cancellations::Options{options_in.call_timeout, lease(), options_in.mailing})) {}
 
   class Call;
   class Reconciliation;
@@ -106,6 +110,7 @@ class Processor::Impl {
       std::lock_guard lock(mutex_);
       stopping_ = true;
     }
+    cancellations->stop();
     sender.stop();
     accounts.stop();
     std::unique_lock lock(mutex_);
@@ -118,6 +123,7 @@ class Processor::Impl {
   boost::asio::io_context& timers;
   const Options options;
   Sender sender;
+  const std::shared_ptr<Cancellations> cancellations;
 
  private:
   std::mutex mutex_;  // guards what follows
@@ -329,6 +335,14 @@ class Processor::Impl::Reconciliation {
   Reconciliation(const Reconciliation&) = delete;
   Reconciliation& operator=(const Reconciliation&) = delete;
 
+  /// Instead of `run`: what a step of the order's cancellation came to.
+  void canceling(const pb::Payment& before, const pb::Order& after) {
+    note_open(after);
+    const pb::Payment* payment = rules::find_payment(after, payment_id_);
+    const bool news = payment != nullptr && payment->revision() != before.revision();
+    visit_.result = news ? Processor::Visit::Result::kNews : Processor::Visit::Result::kNothing;
+  }
+
   void run(const OrderPtr& order, const std::string& account) {
     note_open(order->order);
     if (Clock::now() + impl_->options.call_timeout > until_) return;
@@ -380,6 +394,8 @@ const Accounts& Processor::accounts() const { return impl_->accounts; }
 
 std::chrono::microseconds Processor::lease() const { return impl_->lease(); }
 
+const rules::Mailing& Processor::mailing() const { return impl_->options.mailing; }
+
 void Processor::attempt(Command command, std::string payment_id, Deadline deadline) {
   using Call = Impl::Call;
   std::make_shared<Call>(impl_, Call::Kind::kAttempt, std::move(command), std::move(payment_id),
@@ -394,17 +410,35 @@ void Processor::sync(Command command, std::string payment_id, Deadline deadline)
       ->start();
 }
 
+void Processor::cancel(Command command, Deadline deadline) {
+  impl_->cancellations->cancel(std::move(command), impl_->answer_by(deadline),
+                               std::make_shared<Impl::Ticket>(impl_));
+}
+
 void Processor::reconcile(const Uuid& order_id, const std::string& payment_id, Deadline until,
                           std::function<void(Visit)> done) {
   const auto visit =
       std::make_shared<Impl::Reconciliation>(impl_, payment_id, until, std::move(done));
   impl_->reader.get(
       {order_id}, nullptr,
-      [impl = impl_.get(), visit, payment_id](absl::StatusOr<engine::Reader::Orders> orders) {
+      [impl = impl_.get(), visit, payment_id,
+       until](absl::StatusOr<engine::Reader::Orders> orders) {
         if (!orders.ok() || orders->front() == nullptr) return;
         const OrderPtr order = orders->front();
         const pb::Payment* payment = rules::find_payment(order->order, payment_id);
         if (payment == nullptr) return;
+        if (order->order.cancellation().status() == pb::CANCELLATION_STATUS_IN_PROGRESS) {
+          // One driving is enough for all payments of an order.
+          if (impl->cancellations->driving(order->id)) return;
+          const auto progress = [visit, order, payment](const Answer& answer) {
+            visit->canceling(*payment, answer.order->order);
+          };
+          return impl->cancellations->drive({.order = order,
+                                             .priority = Priority::kBackground,
+                                             .until = until,
+                                             .progress = progress,
+                                             .work = visit});
+        }
         const std::string& account = payment->gateway_account();
         impl->accounts.run(account, Priority::kBackground,
                            [visit, order, account] { visit->run(order, account); });

@@ -10,6 +10,7 @@
 
 #include "server/engine/engine.h"
 #include "server/engine/reader.h"
+#include "server/orders/cancellation.h"
 #include "server/payments/accounts.h"
 
 // How money moves: transaction one writes the attempt, then the gateway is called, then transaction
@@ -32,6 +33,8 @@ class Processor {
     /// How long before its deadline a caller is answered with what is known; but no caller gives
     /// more than half of his time for that.
     std::chrono::milliseconds answer_margin{200};
+    /// Of the e-mails about cancellations.
+    rules::Mailing mailing;
   };
   using Done = engine::Command::Done;
 
@@ -60,6 +63,8 @@ class Processor {
   const Accounts& accounts() const;
   /// For how long a new attempt belongs to its sender.
   std::chrono::microseconds lease() const;
+  /// For the rules of cancellations.
+  const rules::Mailing& mailing() const;
 
   /// Runs a command that writes an attempt on a payment (its rule is one of payments.h), then sends
   /// the attempt, then settles it. `command.done` hears once: the refusal; or what a replay or
@@ -72,8 +77,16 @@ class Processor {
   /// say with `command` (which needs no rule). Reads again while the order's money moves.
   void sync(engine::Command command, std::string payment_id, Deadline deadline);
 
-  /// For the reconciler: reads the gateway of one payment, folds, sends again what has to be.
-  /// Begins nothing that might not end before `until`. `done` is called exactly once.
+  /// Runs a command whose rule is `rules::begin_cancellation`, then drives the cancellation to its
+  /// end, or as far as that is possible now. `command.done` hears once: of the refusal; or of what
+  /// a replay or `validate_only` found (which asks the gateways first; `provisional` if one can't
+  /// be); or of the order when the driving ends; or, shortly before `deadline`, of the order as it
+  /// is then. The driving goes on after that.
+  void cancel(engine::Command command, Deadline deadline);
+
+  /// For the reconciler: reads the gateway of one payment, folds, sends again what has to be; while
+  /// the order's cancellation is in progress, drives that instead. Begins nothing that might not
+  /// end before `until`. `done` is called exactly once.
   void reconcile(const Uuid& order_id, const std::string& payment_id, Deadline until,
                  std::function<void(Visit)> done);
 
