@@ -10,8 +10,8 @@
 namespace orderd::notify {
 
 /// Sends what is in the outbox. Several servers share the work: each claims with a lease. After a
-/// crash between the mail server's "accepted" and our record of it an e-mail goes out again, the same
-/// bytes with the same Message-ID.
+/// crash between the mail server's "accepted" and our record of it an e-mail goes out again, the
+/// same bytes with the same Message-ID.
 class Dispatcher {
  public:
   struct Options {
@@ -24,8 +24,9 @@ class Dispatcher {
   Dispatcher(storage::Storage& storage, engine::Engine& engine, const Templates& templates,
              const Smtp& smtp, std::string from, const Options& options);
 
-  /// One pass: claims what is due, sends it, records what came of it. Blocks; call it on a background
-  /// thread, one at a time. Ends early when it sees `stopping`. Returns how many were claimed.
+  /// One pass: claims what is due, sends it, records what came of it. Blocks; call it on a
+  /// background thread, one at a time. Ends early when it sees `stopping`. Returns how many were
+  /// claimed.
   int pass(const std::atomic<bool>& stopping);
 
  private:

@@ -36,9 +36,9 @@ struct SmtpOptions {
 /// The domain of an address as in SmtpOptions::from; empty if it is not one.
 std::string domain_of(const std::string& from);
 
-/// Templates of e-mails: files ORDER_CANCELED.subject, .txt and .html in Mustache, in `directory`; those
-/// that are not there, and all if it is empty, are the built-in ones. Throws std::runtime_error, which
-/// names the file and the fault, if one can't be read or understood.
+/// Templates of e-mails: files ORDER_CANCELED.subject, .txt and .html in Mustache, in `directory`;
+/// those that are not there, and all if it is empty, are the built-in ones. Throws
+/// std::runtime_error, which names the file and the fault, if one can't be read or understood.
 class Templates {
  public:
   explicit Templates(const std::string& directory);
