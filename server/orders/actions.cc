@@ -1,5 +1,6 @@
 #include "server/orders/actions.h"
 
+#include "server/orders/cancellation.h"
 #include "server/orders/errors.h"
 #include "server/orders/lookup.h"
 #include "server/orders/money.h"
@@ -44,6 +45,11 @@ void add_available_actions(pb::Order& order, const Settings& settings) {
   action.set_kind(pb::ACTION_KIND_UPDATE_SHIPMENTS);
   action.set_allowed(refusal.ok());
   action.set_reason(errors::reason(refusal));
+  const absl::Status no_cancel = may_cancel(order, false, settings);
+  auto& cancel = *order.add_available_actions();
+  cancel.set_kind(pb::ACTION_KIND_CANCEL);
+  cancel.set_allowed(no_cancel.ok());
+  cancel.set_reason(errors::reason(no_cancel));
   for (const auto& payment : order.payments()) {
     add_payment_action(pb::ACTION_KIND_CAPTURE, payment, may_capture(order, payment, settings),
                        order);

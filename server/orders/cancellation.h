@@ -10,8 +10,8 @@
 #include "server/orders/readings.h"
 #include "server/orders/rule.h"
 
-// The rules of cancellation: may it begin, what is to be returned, when is it done. Who drives it is
-// server/payments/cancellation.h.
+// The rules of cancellation: may it begin, what is to be returned, when is it done. Who drives it
+// is server/payments/cancellation.h.
 //
 // A cancellation goes through three kinds of changes, each one transaction:
 // 1. `begin_cancellation`, the caller's: IN_PROGRESS. If the order has no money to return it is
@@ -36,7 +36,8 @@ absl::Status validate(const pb::CancelOrderRequest& request);
 absl::Status validate(const pb::AbandonCancellationRequest& request);
 
 /// Whether the order may be canceled now: CANCEL_NOT_ALLOWED, ORDER_SHIPPED (unless
-/// `include_shipped`). OK while a cancellation runs or has been completed. For available actions too.
+/// `include_shipped`). OK while a cancellation runs or has been completed. For available actions
+/// too.
 absl::Status may_cancel(const pb::Order& order, bool include_shipped, const Settings& settings);
 
 /// What is to be returned, judged by the order as it is: per payment a VOID of what is capturable
@@ -65,7 +66,8 @@ Result begin_cancellation(const pb::CancelOrderRequest& request,
 /// writes are UNKNOWN in `Change.transactions_created` and `Answer.order`; the caller sends them.
 ///
 /// - A payment with an UNKNOWN transaction, or a PENDING one that has no gateway id, waits.
-/// - Legs of this pass that were refused for good (FAILED, and not NOT_APPLIED or a state conflict),
+/// - Legs of this pass that were refused for good (FAILED, and not NOT_APPLIED or a state
+/// conflict),
 ///   and whose plan is still the same after the readings, make it FAILED.
 /// - Voids go first: a refund is planned once nothing of the order is left to void, or where the
 ///   void has failed for good.
@@ -79,8 +81,8 @@ Result advance_cancellation(std::span<const PaymentReading> readings,
 Result abandon_cancellation(const pb::AbandonCancellationRequest& request, const Target& target,
                             const Context& context);
 
-/// Brings the legs of `order.cancellation` in step with transactions that were written or changed; a
-/// REFUND that fails after COMPLETED sets the payment's `attention`. Called by whatever changes
+/// Brings the legs of `order.cancellation` in step with transactions that were written or changed;
+/// a REFUND that fails after COMPLETED sets the payment's `attention`. Called by whatever changes
 /// transactions.
 void follow_transactions(std::span<const pb::PaymentTransaction> transactions, pb::Order& order);
 

@@ -7,8 +7,8 @@
 #include "server/orders/cancellation.h"
 #include "server/orders/rule.h"
 
-// The rules of the outbox. An e-mail is PENDING until the mail server has accepted it (SENT) or it is
-// given up (DEAD); DEAD ones can be tried again.
+// The rules of the outbox. An e-mail is PENDING until the mail server has accepted it (SENT) or it
+// is given up (DEAD); DEAD ones can be tried again.
 
 namespace orderd::rules {
 
@@ -18,7 +18,8 @@ absl::Status validate(const pb::RetryEmailRequest& request);
 /// Whether the order's customer has an address to which an e-mail can go.
 bool has_usable_email(const pb::Order& order);
 
-/// The e-mail that tells the customer that the order is canceled. PENDING, due now.
+/// The e-mail that tells the customer that the order is canceled. PENDING, due now. If the order
+/// has no usable address any more: DEAD `CUSTOMER_EMAIL_MISSING`, which RetryEmail can give one.
 pb::Email cancellation_email(const pb::Order& order, const Uuid& email_id, const Mailing& mailing,
                              Micros now);
 
@@ -33,10 +34,12 @@ struct SendResult {
   std::string error;
 };
 
-/// Wants the command's `email_id` set. No change if the e-mail is no longer PENDING. Tried again after
-/// 1 min, doubled each time up to 6 h; DEAD after three days.
+/// Wants the command's `email_id` set. No change if the e-mail is no longer PENDING. Tried again
+/// after 1 min, doubled each time up to 6 h; DEAD when these delays add up to three days.
 Result record_send(const SendResult& result, const Target& target, const Context& context);
 
+/// EMAIL_NOT_FOUND, EMAIL_SENT, CUSTOMER_EMAIL_MISSING. Counts the tries of a DEAD one from 0
+/// again.
 Result retry_email(const pb::RetryEmailRequest& request, const Target& target,
                    const Context& context);
 

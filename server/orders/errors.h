@@ -67,6 +67,7 @@ absl::Status order_not_found(std::string_view order_id);
 absl::Status note_not_found(std::string_view order_id, std::string_view note_id);
 absl::Status payment_not_found(std::string_view order_id, std::string_view payment_id);
 absl::Status transaction_not_found(std::string_view order_id, std::string_view transaction_id);
+absl::Status email_not_found(std::string_view order_id, std::string_view email_id);
 absl::Status state_not_found(std::string_view state_id, StateKind kind = StateKind::kOrder);
 absl::Status shipment_method_not_found(std::string_view method_id);
 
@@ -141,6 +142,17 @@ absl::Status refund_before_final_capture_not_supported(std::string_view payment_
 absl::Status confirm_external_not_allowed(std::string_view account);
 absl::Status transaction_final(std::string_view transaction_id);
 absl::Status gateway_can_tell(std::string_view transaction_id);
+
+// FAILED_PRECONDITION, cancellation and e-mail
+absl::Status cancel_not_allowed(std::string_view state_id);
+absl::Status target_state_not_canceled(std::string_view state_id);
+absl::Status order_shipped(std::int64_t line_count);
+absl::Status customer_email_missing();
+absl::Status email_not_configured();
+absl::Status cancellation_not_running();
+/// `transaction_id`: the leg that has moved money, or may yet.
+absl::Status cancellation_has_moved_money(std::string_view transaction_id);
+absl::Status email_sent(std::string_view email_id);
 
 // FAILED_PRECONDITION, settings
 absl::Status state_in_use(std::string_view state_id, std::int64_t order_count,

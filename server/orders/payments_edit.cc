@@ -1,5 +1,6 @@
 #include "server/orders/payments_edit.h"
 
+#include "server/orders/cancellation_plan.h"
 #include "server/orders/fields.h"
 #include "server/orders/money.h"
 #include "server/orders/payments.h"
@@ -97,8 +98,12 @@ Change PaymentEdit::done(Micros now, const std::string& reason) {
   // gateway can have are not all to be seen in it, so there an attention stays.
   if (payment_->gateway_account() == kExternal) payment_->set_attention(false);
   derive(*payment_);
+  for (const auto* transactions : {&change_.transactions_updated, &change_.transactions_created}) {
+    follow_transactions(*transactions, *change_.after);
+  }
   change_.payments_changed = true;
   change_.schedule.push_back(schedule_of(*payment_, now));
+  hasten(*change_.after, *payment_, now, change_.schedule.back());
   auto& event = *change_.events.emplace_back().mutable_payment_changed();
   *event.mutable_before() = before_;
   *event.mutable_after() = *payment_;

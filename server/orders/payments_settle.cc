@@ -1,7 +1,9 @@
 #include <algorithm>
 
+#include "server/orders/cancellation_plan.h"
 #include "server/orders/fields.h"
 #include "server/orders/payments.h"
+#include "server/orders/payments_allowances.h"
 #include "server/orders/payments_edit.h"
 #include "server/orders/payments_sums.h"
 
@@ -51,6 +53,32 @@ Result end(const pb::Order& order, const pb::Payment& payment,
   PaymentEdit edit(order, payment);
   if (!edit.settle(transaction, now)) return errors::internal();
   return edit.done(now, reason);
+}
+
+/// What an operator says of a transaction.
+Result decide(const pb::ResolveTransactionRequest& request, const pb::Order& order,
+              const pb::Payment& payment, pb::PaymentTransaction transaction, Micros now) {
+  if (request.status() == pb::TRANSACTION_STATUS_SUCCEEDED) {
+    succeed(transaction, now);
+  } else {
+    fail(transaction, "RESOLVED");
+  }
+  auto change = end(order, payment, transaction, now, request.reason());
+  if (change.ok()) resume_cancellation(now, *change);
+  return change;
+}
+
+/// A leg of a cancellation that failed, and whose money was returned all the same.
+Result overrule(const pb::ResolveTransactionRequest& request, const pb::Order& order,
+                const pb::Payment& payment, const pb::PaymentTransaction& leg, Micros now) {
+  const std::int64_t amount = leg.amount().amount_minor();
+  if (leg.kind() == pb::TRANSACTION_KIND_REFUND) {
+    const std::int64_t max = payment.refundable().amount_minor();
+    if (amount > max) return errors::refund_too_large(payment.payment_id(), amount, max);
+  } else if (amount > payment.capturable().amount_minor()) {
+    return errors::payment_not_voidable(payment.payment_id(), status_name(payment.status()));
+  }
+  return decide(request, order, payment, leg, now);
 }
 
 /// Accepted, not final. A second answer of this kind says nothing new.
@@ -142,6 +170,9 @@ Result resolve_transaction(const pb::ResolveTransactionRequest& request,
     if (target.transaction->status() == request.status()) {
       return unchanged(payment->payment_id(), id);
     }
+    if (is_failed_leg(order, *target.transaction)) {
+      return overrule(request, order, *payment, *target.transaction, context.now);
+    }
     return errors::transaction_final(id);
   }
   const std::string& account = payment->gateway_account();
@@ -149,13 +180,7 @@ Result resolve_transaction(const pb::ResolveTransactionRequest& request,
       account != kExternal && gateways.configured(account) && !is_manual(*open);
   if (gateway_tells) return errors::gateway_can_tell(id);
 
-  pb::PaymentTransaction transaction = *open;
-  if (request.status() == pb::TRANSACTION_STATUS_SUCCEEDED) {
-    succeed(transaction, context.now);
-  } else {
-    fail(transaction, "RESOLVED");
-  }
-  return end(order, *payment, transaction, context.now, request.reason());
+  return decide(request, order, *payment, *open, context.now);
 }
 
 }  // namespace orderd::rules

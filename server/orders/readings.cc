@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/orders/cancellation_plan.h"
 #include "server/orders/errors.h"
 #include "server/orders/payment_fold.h"
 #include "server/orders/payments.h"
@@ -30,14 +31,16 @@ Result fold_readings(std::span<const PaymentReading> readings, const Uuid& ids,
 
     const auto created = fold.created();
     const auto updated = fold.updated();
+    const pb::Payment before = std::exchange(*payment, fold.payment());
+    follow_transactions(updated, after);
     pb::OrderEvent event;
     auto& changed = *event.mutable_payment_changed();
-    *changed.mutable_before() = *payment;
-    *changed.mutable_after() = fold.payment();
+    *changed.mutable_before() = before;
+    *changed.mutable_after() = *payment;
     auto& difference = *change.outcome.add_differences();
     difference.set_payment_id(payment->payment_id());
-    difference.set_before_status(payment->status());
-    difference.set_after_status(fold.payment().status());
+    difference.set_before_status(before.status());
+    difference.set_after_status(payment->status());
     std::vector<pb::PaymentTransaction> written = updated;
     written.insert(written.end(), created.begin(), created.end());
     std::stable_sort(written.begin(), written.end(), [](const auto& a, const auto& b) {
@@ -48,12 +51,12 @@ Result fold_readings(std::span<const PaymentReading> readings, const Uuid& ids,
       *difference.add_transactions() = transaction;
     }
     change.events.push_back(std::move(event));
-    change.schedule.push_back(schedule_of(fold.payment(), context.now, fold.last_refund()));
+    change.schedule.push_back(schedule_of(*payment, context.now, fold.last_refund()));
+    hasten(after, *payment, context.now, change.schedule.back());
     change.transactions_created.insert(change.transactions_created.end(), created.begin(),
                                        created.end());
     change.transactions_updated.insert(change.transactions_updated.end(), updated.begin(),
                                        updated.end());
-    *payment = fold.payment();
     change.payments_changed = true;
   }
   if (change.payments_changed) change.after = std::move(after);

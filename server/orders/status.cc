@@ -128,6 +128,32 @@ int open_payments(const pb::Order& order) {
       std::count_if(order.payments().begin(), order.payments().end(), has_open_money));
 }
 
+void enter_state(const pb::OrderState& state, const std::string& reason, bool forced,
+                 const Context& context, Change& change) {
+  pb::Order& order = *change.after;
+  const pb::Order before = order;
+  order.set_state_id(state.state_id());
+  const bool enters_cancellation =
+      is_canceled(state) && before.cancellation().status() != pb::CANCELLATION_STATUS_COMPLETED;
+  if (enters_cancellation) {
+    auto& cancellation = *order.mutable_cancellation();
+    cancellation.set_status(pb::CANCELLATION_STATUS_COMPLETED);
+    cancellation.set_reason(reason);
+    *cancellation.mutable_complete_time() = to_timestamp(context.now);
+  }
+  if (order.state_id() != before.state_id()) {
+    auto& event = *change.events.emplace_back().mutable_state_changed();
+    event.set_before_state_id(before.state_id());
+    event.set_after_state_id(state.state_id());
+    event.set_reason(reason);
+    event.set_forced(forced);
+  }
+  if (enters_cancellation) {
+    cancel_unshipped(order, context.now, *context.settings);
+    record_shipments(before, change);
+  }
+}
+
 Result update_status(const pb::OrderStatusUpdate& update, const Target& target,
                      const Context& context) {
   const pb::Order& before = *target.order;
@@ -141,25 +167,8 @@ Result update_status(const pb::OrderStatusUpdate& update, const Target& target,
   if (forced) refusal = may_be_forced(before, *state);
   if (!refusal.ok()) return refusal;
 
-  auto& order = change.after.emplace(before);
-  order.set_state_id(state->state_id());
-  const bool enters_cancellation =
-      is_canceled(*state) && before.cancellation().status() != pb::CANCELLATION_STATUS_COMPLETED;
-  if (enters_cancellation) {
-    auto& cancellation = *order.mutable_cancellation();
-    cancellation.set_status(pb::CANCELLATION_STATUS_COMPLETED);
-    cancellation.set_reason(update.reason());
-    *cancellation.mutable_complete_time() = to_timestamp(context.now);
-  }
-  auto& event = *change.events.emplace_back().mutable_state_changed();
-  event.set_before_state_id(before.state_id());
-  event.set_after_state_id(state->state_id());
-  event.set_reason(update.reason());
-  event.set_forced(forced);
-  if (enters_cancellation) {
-    cancel_unshipped(order, context.now, *context.settings);
-    record_shipments(before, change);
-  }
+  change.after = before;
+  enter_state(*state, update.reason(), forced, context, change);
   return change;
 }
 

@@ -22,6 +22,11 @@ absl::Status check_no_cancellation_running(const pb::Order& order);
 /// (`has_open_money`).
 int open_payments(const pb::Order& order);
 
+/// Moves `change.after` into the state, with the events. Entering one of category CANCELED
+/// completes the cancellation and cancels the lines that have not been shipped.
+void enter_state(const pb::OrderState& state, const std::string& reason, bool forced,
+                 const Context& context, Change& change);
+
 Result update_status(const pb::OrderStatusUpdate& update, const Target& target,
                      const Context& context);
 
