@@ -26,6 +26,7 @@
 #include "server/ops/config.h"
 #include "server/ops/gateways.h"
 #include "server/ops/logging.h"
+#include "server/ops/mail.h"
 #include "server/ops/periodic.h"
 #include "server/payments/accounts.h"
 #include "server/payments/processor.h"
@@ -46,6 +47,7 @@ using std::chrono::seconds;
 constexpr int kExitDatabase = 3;
 constexpr int kExitListen = 4;
 constexpr int kExitGateway = 5;
+constexpr int kExitMail = 6;
 constexpr milliseconds kSettingsRefresh{500};
 constexpr std::chrono::minutes kSweep{10};
 constexpr hours kRequestLife{48};
@@ -108,11 +110,13 @@ void reconcile(payments::Reconciler& reconciler) {
 
 /// An attempt belongs to its sender for a third longer than the gateway may take, at most 5 s
 /// longer.
-payments::Processor::Options processor_options(const ops::Config& config) {
+payments::Processor::Options processor_options(const ops::Config& config,
+                                               const rules::Mailing& mailing) {
   payments::Processor::Options options;
   options.call_timeout = config.gateway_timeout;
   options.lease_margin = std::min(options.lease_margin, config.gateway_timeout / 3);
   options.first_check = config.reconcile_delay;
+  options.mailing = mailing;
   return options;
 }
 
@@ -159,7 +163,15 @@ int serve(const ops::Config& config) {
     std::fprintf(stderr, "orderd: %s\n", error.what());
     return kExitGateway;
   }
-  payments::Processor processor(engine, reader, accounts, io, processor_options(config));
+  std::unique_ptr<ops::Mail> mail;
+  try {
+    mail = std::make_unique<ops::Mail>(config.mail);
+  } catch (const std::runtime_error& error) {
+    std::fprintf(stderr, "orderd: %s\n", error.what());
+    return kExitMail;
+  }
+  payments::Processor processor(engine, reader, accounts, io,
+                                processor_options(config, mail->mailing()));
   payments::Reconciler reconciler(*storage, processor, reconciler_options(config));
 
   // Before anybody can know of the server: from here on it ends cleanly.
@@ -181,6 +193,7 @@ int serve(const ops::Config& config) {
   ops::Background sweeping(kSweep, [&](const auto& stopping) { sweep(*storage, stopping); });
   ops::Background reconciling(config.reconcile_interval,
                               [&](const auto&) { reconcile(reconciler); });
+  mail->start(*storage, engine);
   std::thread timers([&io] { io.run(); });
   spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",
                ops::without_password(config.database));
@@ -191,6 +204,7 @@ int serve(const ops::Config& config) {
   spdlog::info("shutting down");
   // Each of these may still need what ends after it. Calls that wait for a gateway need the timers.
   server->shutdown(kDrain);
+  mail->stop();
   reconciling.stop();
   processor.stop();
   reconciler.stop();

@@ -5,10 +5,11 @@
 #include <CLI/CLI.hpp>
 #include <boost/asio/ip/address.hpp>
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <string_view>
+#include <sstream>
+
+#include "server/ops/options.h"
 
 namespace orderd::ops {
 namespace {
@@ -31,6 +32,9 @@ Examples:
   orderd --gateway shop=stripe:/etc/orderd/stripe.key --gateway test=sandbox:/var/lib/orderd/sandbox.db
       Payments of the accounts "shop", at Stripe, and "test", at the built-in gateway without real
       money, whose book is a file of its own. The key is read from its file, and again when it changes.
+  orderd --smtp smtp://mail.example.com:587 --smtp-user shop --smtp-password-file /etc/orderd/smtp.pw \
+         --email-from 'Shop <shop@example.com>'
+      Customers get the e-mails that callers ask for. Without --smtp none is sent.
 
 Then try:
   orderctl --server 127.0.0.1:50051 list
@@ -58,62 +62,6 @@ std::string check_database(const std::string& url) {
   if (url.rfind("sqlite:", 0) == 0 || url.rfind("mysql://", 0) == 0) return {};
   // The URL itself may hold a password.
   return "must be sqlite:PATH or mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]";
-}
-
-constexpr const char* kGatewayForm =
-    "must be NAME=sandbox:PATH, NAME=stripe:KEYFILE or NAME=stripe:env:VARIABLE";
-
-bool is_account_name(std::string_view name) {
-  return !name.empty() && name.size() <= 63 && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  });
-}
-
-/// Adds the account, or says what is wrong with it. What is said never repeats the location: it may
-/// be a key, by mistake.
-std::string add_gateway(std::string_view text, std::vector<GatewayAccount>& accounts) {
-  using Kind = GatewayAccount::Kind;
-  const auto equals = text.find('=');
-  if (equals == text.npos) return kGatewayForm;
-  GatewayAccount account;
-  account.name = text.substr(0, equals);
-  if (!is_account_name(account.name)) {
-    return "must start with a name of 1 to 63 characters of a-z, 0-9, - and _ before the =";
-  }
-  if (account.name == "external") {
-    return "can't be about \"external\": that account, for money handled elsewhere, is always "
-           "there";
-  }
-  if (std::any_of(accounts.begin(), accounts.end(),
-                  [&](const auto& other) { return other.name == account.name; })) {
-    return "names the account \"" + account.name + "\" twice; give each a name of its own";
-  }
-  text.remove_prefix(equals + 1);
-  constexpr std::pair<std::string_view, Kind> kKinds[] = {{"sandbox:", Kind::kSandbox},
-                                                          {"stripe:env:", Kind::kStripeKeyVariable},
-                                                          {"stripe:", Kind::kStripeKeyFile}};
-  for (const auto& [prefix, kind] : kKinds) {
-    if (text.substr(0, prefix.size()) != prefix) continue;
-    account.kind = kind;
-    account.location = text.substr(prefix.size());
-    if (account.location.empty()) return kGatewayForm;
-    if (kind != Kind::kSandbox &&
-        (account.location.rfind("sk_", 0) == 0 || account.location.rfind("rk_", 0) == 0)) {
-      return "must name the file or the environment variable that holds the key, not the key "
-             "itself: the command line shows in the list of processes";
-    }
-    accounts.push_back(std::move(account));
-    return {};
-  }
-  return kGatewayForm;
-}
-
-std::chrono::milliseconds milliseconds(double seconds) {
-  return std::chrono::milliseconds(std::llround(seconds * 1000));
-}
-
-double seconds(std::chrono::milliseconds time) {
-  return std::chrono::duration<double>(time).count();
 }
 
 }  // namespace
@@ -150,48 +98,31 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
       ->envname("ORDERD_LOG_LEVEL")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
-  std::vector<std::string> gateways;
-  app.add_option(
-         "--gateway", gateways,
-         "NAME=sandbox:PATH, NAME=stripe:KEYFILE or NAME=stripe:env:VARIABLE: an account at a "
-         "payment gateway, by the name that payments call it; may be given again")
-      ->allow_extra_args(false);
-  app.add_option("--stripe-url", config.stripe_url,
-                 "Where Stripe's API is; http only on this machine, for tests")
-      ->envname("ORDERD_STRIPE_URL")
-      ->capture_default_str();
-  double gateway_timeout = seconds(config.gateway_timeout);
-  double reconcile_interval = seconds(config.reconcile_interval);
-  double reconcile_delay = seconds(config.reconcile_delay);
-  app.add_option("--gateway-timeout", gateway_timeout,
-                 "Seconds that a gateway has to answer before the answer is found out later")
-      ->envname("ORDERD_GATEWAY_TIMEOUT")
-      ->check(CLI::Range(0.05, 300.0))
-      ->capture_default_str();
-  app.add_option("--reconcile-interval", reconcile_interval,
-                 "Seconds between looks for payments whose gateway has to be asked")
-      ->envname("ORDERD_RECONCILE_INTERVAL")
-      ->check(CLI::Range(0.05, 3600.0))
-      ->capture_default_str();
-  app.add_option("--reconcile-delay", reconcile_delay,
-                 "Seconds before a gateway that could not tell is asked again; doubled each time")
-      ->envname("ORDERD_RECONCILE_DELAY")
-      ->check(CLI::Range(0.05, 21600.0))
-      ->capture_default_str();
+  GatewayOptions gateways(app, config);
+  MailOptions mail(app, config);
   try {
     app.parse(argc, argv);
-    for (const std::string& gateway : gateways) {
-      const std::string mistake = add_gateway(gateway, config.gateways);
-      if (!mistake.empty()) throw CLI::ValidationError("--gateway", mistake);
-    }
-    config.gateway_timeout = milliseconds(gateway_timeout);
-    config.reconcile_interval = milliseconds(reconcile_interval);
-    config.reconcile_delay = milliseconds(reconcile_delay);
+    gateways.apply();
+    mail.apply();
   } catch (const CLI::ParseError& error) {
     exit_code = app.exit(error) == 0 ? 0 : kExitUsage;
     return std::nullopt;
   }
   return config;
+}
+
+void add_seconds(CLI::App& app, const std::string& name, const std::string& variable,
+                 const std::string& description, double least, double most,
+                 std::chrono::milliseconds& time) {
+  const auto take = [&time](double seconds) {
+    time = std::chrono::milliseconds(std::llround(seconds * 1000));
+  };
+  std::ostringstream as_text;
+  as_text << std::chrono::duration<double>(time).count();
+  app.add_option_function<double>(name, take, description)
+      ->envname(variable)
+      ->check(CLI::Range(least, most))
+      ->default_str(as_text.str());
 }
 
 std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }

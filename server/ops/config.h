@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "server/notify/mailer.h"
+
 namespace orderd::ops {
 
 /// An account at a payment gateway: NAME=sandbox:PATH, NAME=stripe:KEYFILE or
@@ -16,6 +18,21 @@ struct GatewayAccount {
   Kind kind{};
   /// The path or the variable.
   std::string location;
+};
+
+/// How e-mails reach customers.
+struct MailConfig {
+  /// As in notify::SmtpOptions. Empty: this server sends none.
+  std::string smtp_url;
+  std::string user;
+  /// The file, or env:VARIABLE.
+  std::string password_file;
+  notify::SmtpOptions::Tls tls = notify::SmtpOptions::Tls::kRequired;
+  std::string ca_file;
+  std::string from;
+  /// As of notify::Templates.
+  std::string templates;
+  std::chrono::milliseconds interval{5'000};
 };
 
 /// What the operator says on the command line and in the environment.
@@ -31,6 +48,7 @@ struct Config {
   std::chrono::milliseconds gateway_timeout{15'000};
   std::chrono::milliseconds reconcile_interval{5'000};
   std::chrono::milliseconds reconcile_delay{60'000};
+  MailConfig mail;
 };
 
 /// Reads the configuration; the command line wins over the environment. Nothing if the program is

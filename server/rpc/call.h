@@ -17,8 +17,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/orders/cancellation.h"
 #include "server/orders/create.h"
 #include "server/orders/delivery_states.h"
+#include "server/orders/emails.h"
 #include "server/orders/errors.h"
 #include "server/orders/import.h"
 #include "server/orders/invoice.h"

@@ -8,6 +8,7 @@
 #include "server/engine/engine.h"
 #include "server/engine/request_hash.h"
 #include "server/orders/actions.h"
+#include "server/orders/cancellation.h"
 #include "server/orders/payments.h"
 #include "server/rpc/backend.h"
 #include "server/rpc/call.h"
@@ -83,6 +84,13 @@ void fill(const Request& request, Response& response, const engine::Answer& answ
   }
   if constexpr (requires { response.mutable_differences(); }) {
     *response.mutable_differences() = answer.outcome.differences();
+  }
+  if constexpr (requires { response.mutable_report(); }) {
+    *response.mutable_report() = request.validate_only() ? answer.outcome.cancellation()
+                                                         : rules::report_of(answer.order->order);
+  }
+  if constexpr (requires { response.mutable_email(); }) {
+    if (answer.email) *response.mutable_email() = *answer.email;
   }
 }
 

@@ -21,7 +21,9 @@ using OrderServiceBase =
                S::WithRawCallbackMethod_VoidPayment, S::WithRawCallbackMethod_RefundPayment,
                S::WithRawCallbackMethod_SyncPayments, S::WithRawCallbackMethod_ListTransactions,
                S::WithRawCallbackMethod_ListUnresolvedTransactions,
-               S::WithRawCallbackMethod_ResolveTransaction, S::WithRawCallbackMethod_AddNote,
+               S::WithRawCallbackMethod_ResolveTransaction, S::WithRawCallbackMethod_CancelOrder,
+               S::WithRawCallbackMethod_AbandonCancellation, S::WithRawCallbackMethod_ListEmails,
+               S::WithRawCallbackMethod_RetryEmail, S::WithRawCallbackMethod_AddNote,
                S::WithRawCallbackMethod_UpdateNote, S::WithRawCallbackMethod_DeleteNote,
                S::WithRawCallbackMethod_ListNotes>::Base;
 }  // namespace detail
@@ -55,6 +57,10 @@ class OrderService final : public detail::OrderServiceBase {
   Unary* ListTransactions(Context* context, const Bytes* in, Bytes* out) override;
   Unary* ListUnresolvedTransactions(Context* context, const Bytes* in, Bytes* out) override;
   Unary* ResolveTransaction(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* CancelOrder(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* AbandonCancellation(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListEmails(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* RetryEmail(Context* context, const Bytes* in, Bytes* out) override;
   Unary* AddNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* UpdateNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* DeleteNote(Context* context, const Bytes* in, Bytes* out) override;
