@@ -237,6 +237,74 @@ TEST_P(MigrationTest, PaymentsOfTheSecondSchemaAreKept) {
   EXPECT_STORAGE_ERROR(storage::migrate(*session(), second), kSchema);
 }
 
+TEST_P(MigrationTest, CancellationsOfTheThirdSchemaAreKept) {
+  std::vector<Migration> third = storage::migrations(dialect());
+  third.resize(3);
+  storage::migrate(*session(), third);
+  const std::string columns =
+      "INSERT INTO orders (id, version, present, state_id, cancellation_status,"
+      " cancellation_reason, cancellation_time, create_time) VALUES (";
+  const std::string canceled = "x'0190000000007000800000000000000a'";
+  const std::string plain = "x'0190000000007000800000000000000b'";
+  const std::string later = "x'0190000000007000800000000000000c'";
+  run(columns + canceled + ", 3, 64, x'63616e63656c6564', 4, 'out of stock', 1700000000000001, 5)");
+  run(columns + plain + ", 2, 64, x'6e6577', 1, '', -9223372036854775808, 6)");
+  auto storage = storage::open(url(), {});
+  // What a server of the third schema goes on to write while it runs.
+  run(columns + later + ", 1, 0, x'6e6577', 0, '', -9223372036854775808, 7)");
+
+  const std::vector<Uuid> ids{*Uuid::parse("01900000-0000-7000-8000-00000000000a"),
+                              *Uuid::parse("01900000-0000-7000-8000-00000000000b"),
+                              *Uuid::parse("01900000-0000-7000-8000-00000000000c")};
+  pb::Cancellation expected;
+  expected.set_status(pb::CANCELLATION_STATUS_COMPLETED);
+  expected.set_reason("out of stock");
+  *expected.mutable_complete_time() = storage::to_timestamp(1'700'000'000'000'001);
+  pb::Cancellation none;
+  none.set_status(pb::CANCELLATION_STATUS_NONE);
+  auto read = storage->begin_read(soon());
+  storage::ListQuery query;
+  query.ascending = true;
+  for (const auto& orders : {read->load_orders(ids), read->list_orders(query).orders}) {
+    std::map<Uuid, pb::Order> found;
+    for (const OrderPtr& order : orders) found[order->id] = order->order;
+    ASSERT_EQ(found.size(), 3u);
+    EXPECT_TRUE(same(found[ids[0]].cancellation(), expected));
+    EXPECT_EQ(found[ids[0]].state_id(), "canceled");
+    EXPECT_TRUE(same(found[ids[1]].cancellation(), none));
+    EXPECT_FALSE(found[ids[2]].has_cancellation());
+  }
+  EXPECT_TRUE(read->list_emails(std::nullopt, std::nullopt, std::nullopt, 10).empty());
+  read.reset();
+
+  // It also overwrites what it knows, and leaves the rest.
+  StoredOrder order;
+  order.id = ids[1];
+  order.version = 3;
+  pb::Cancellation& cancellation = *order.order.mutable_cancellation();
+  cancellation.set_status(pb::CANCELLATION_STATUS_IN_PROGRESS);
+  cancellation.set_notify_customer(true);
+  cancellation.add_legs()->set_payment_id("p");
+  storage::ChangeSet changes;
+  changes.batch_key = Uuid::generate();
+  changes.updated = {&order};
+  auto write = storage->begin_write(soon());
+  write->save(changes);
+  write->commit();
+  write.reset();
+  run("UPDATE orders SET version = 4, state_id = x'6672617564', cancellation_status = 3 WHERE id "
+      "= " +
+      plain);
+  cancellation.set_status(pb::CANCELLATION_STATUS_FAILED);
+  const auto orders = storage->begin_read(soon())->load_orders({&ids[1], 1});
+  ASSERT_EQ(orders.size(), 1u);
+  EXPECT_TRUE(same(orders[0]->order.cancellation(), cancellation));
+
+  // One that does not keep the legs in step is not started again.
+  storage.reset();
+  EXPECT_STORAGE_ERROR(storage::migrate(*session(), third), kSchema);
+}
+
 TEST_P(MigrationTest, AnOlderBinaryIsRefusedIfTheSchemaSaysSo) {
   storage::open(url(), {}).reset();
   const auto all = extended(static_cast<int>(storage::migrations(dialect()).size()) + 1);

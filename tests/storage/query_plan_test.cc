@@ -56,12 +56,17 @@ class QueryPlanTest : public StorageTest {
         changes.transactions_created.push_back({order.id, transaction});
         changes.schedule.push_back({order.id, payment_id, {payment_id, 1000, 2000}});
       }
+      pb::Email email;
+      email.set_email_id(order.id.to_string());
+      email.set_status(static_cast<pb::EmailStatus>(1 + changes.emails_created.size() % 3));
+      *email.mutable_next_time() = storage::to_timestamp(1000);
+      changes.emails_created.push_back({order.id, email, "snapshot"});
     }
     save(changes);
     if (backend() == Backend::kMariadb) {
       for (const char* table :
            {"orders", "order_shipments", "order_shipment_lines", "order_tracking_numbers",
-            "payment_transactions", "payment_schedule"}) {
+            "payment_transactions", "payment_schedule", "order_emails"}) {
         MariadbServer::get().execute("ANALYZE TABLE " + database_.name() + "." + table);
       }
     }
@@ -234,8 +239,10 @@ TEST_P(QueryPlanTest, ReadsByKey) {
     std::vector<RequestKey> requests;
     std::vector<Claim> claims;
     std::vector<storage::TransactionKey> transactions;
+    std::vector<storage::EmailKey> emails;
     for (const Uuid& id : ids) {
       transactions.push_back({id, id});
+      emails.push_back({id, id});
       notes.push_back({id, id});
       requests.push_back(random_request_key());
       claims.push_back({ClaimKind::kOrderNumber, id.to_string()});
@@ -256,6 +263,16 @@ TEST_P(QueryPlanTest, ReadsByKey) {
     check("list_unresolved", {});
     read->list_unresolved("1", storage::UnresolvedRow::Keyset{2000, ids[0], "1"}, 50);
     check("list_unresolved of an account", {});
+    read->load_emails(emails);
+    check("load_emails", {});
+    for (const std::optional<Uuid>& order_id : {std::optional<Uuid>(), std::optional(ids[0])}) {
+      for (const std::optional<Uuid>& after : {std::optional<Uuid>(), std::optional(ids_[500])}) {
+        read->list_emails(order_id, std::nullopt, after, 50);
+        check("list_emails", {});
+        read->list_emails(order_id, pb::EMAIL_STATUS_DEAD, after, 50);
+        check("list_emails of a status", {});
+      }
+    }
     read->find_requests(requests);
     check("find_requests", {});
     read->find_claims(claims);
@@ -289,6 +306,11 @@ TEST_P(QueryPlanTest, TheQueueOfPayments) {
   for (std::size_t i = 0; i < 400; ++i) postponements.push_back({ids_[i], "1", 5000, 6000});
   storage_->postpone_checks(postponements);
   check("postpone_checks", {});
+}
+
+TEST_P(QueryPlanTest, TheOutbox) {
+  EXPECT_EQ(storage_->claim_due_emails(1000, 5000, 400).size(), 400u);
+  check("claim_due_emails", {});
 }
 
 }  // namespace

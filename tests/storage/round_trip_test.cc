@@ -106,6 +106,57 @@ TEST_P(RoundTripTest, UpdatesOfEveryPart) {
   EXPECT_TRUE(same(load(order.id)->order, order.order));
 }
 
+TEST_P(RoundTripTest, ACancellation) {
+  const auto listed = [&](const StoredOrder& order) {
+    storage::ListQuery query;
+    query.filter.set_order_number(order.order.order_number());
+    const auto page = begin_read()->list_orders(query);
+    EXPECT_EQ(page.orders.size(), 1u);
+    return page.orders.empty() ? pb::Cancellation() : page.orders[0]->order.cancellation();
+  };
+  const pb::Cancellation rich = rich_order().order.cancellation();
+  StoredOrder order = plain_order();
+  const StoredOrder other = rich_order();
+  create({order, other});
+  EXPECT_TRUE(same(listed(other), other.order.cancellation()));
+  const auto update = [&](bool states) {
+    storage::ChangeSet changes;
+    changes.updated = {&order};
+    changes.states_updated = states;
+    save(changes);
+  };
+  const auto expect_stored = [&](const std::string& what) {
+    EXPECT_TRUE(same(load(order.id)->order.cancellation(), order.order.cancellation())) << what;
+    EXPECT_TRUE(same(listed(order), order.order.cancellation())) << what;
+    EXPECT_EQ(load(order.id)->order.has_cancellation(), order.order.has_cancellation()) << what;
+  };
+  *order.order.mutable_cancellation() = rich;
+  update(true);
+  expect_stored("all that it can have");
+
+  // Without the states, none of it is written.
+  order.order.mutable_cancellation()->mutable_legs()->RemoveLast();
+  update(false);
+  EXPECT_TRUE(same(load(order.id)->order.cancellation(), rich));
+  update(true);
+  expect_stored("a leg less");
+
+  const auto* descriptor = pb::Cancellation::descriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    *order.order.mutable_cancellation() = rich;
+    rich.GetReflection()->ClearField(order.order.mutable_cancellation(), descriptor->field(i));
+    update(true);
+    expect_stored("without " + descriptor->field(i)->name());
+  }
+  order.order.mutable_cancellation()->Clear();
+  update(true);
+  expect_stored("an empty one");
+  order.order.clear_cancellation();
+  update(true);
+  expect_stored("none");
+  EXPECT_TRUE(same(load(other.id)->order, other.order));
+}
+
 TEST_P(RoundTripTest, Notes) {
   const StoredOrder order = plain_order();
   const StoredOrder other = plain_order();

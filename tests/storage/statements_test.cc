@@ -47,6 +47,14 @@ StoredOrder full_order(int i) {
   return stored;
 }
 
+pb::Email due_email() {
+  pb::Email email;
+  email.set_email_id(Uuid::generate().to_string());
+  email.set_status(pb::EMAIL_STATUS_PENDING);
+  *email.mutable_next_time() = storage::to_timestamp(1);
+  return email;
+}
+
 /// A batch of one kind of everything, `count` times.
 /// `before` keeps the orders as they were.
 ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>& updated,
@@ -66,6 +74,9 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
     changes.transactions_created.push_back({order.id, transaction});
     changes.transactions_updated.push_back({order.id, transaction});
     changes.schedule.push_back({order.id, "external", {"1", 1, 1}});
+    const pb::Email email = due_email();
+    changes.emails_created.push_back({order.id, email, "snapshot"});
+    changes.emails_updated.push_back({order.id, email, {}});
   }
   for (StoredOrder& order : updated) {
     changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order.invoice_number()});
@@ -169,6 +180,9 @@ TEST_P(StatementsTest, ReadsOfManyCostWhatAReadOfOneCosts) {
   std::vector<storage::TransactionKey> keys;
   for (const Uuid& id : ids) keys.push_back({id, id});
   EXPECT_EQ(statements_of([&] { read->load_transactions(keys); }), 1u);
+  std::vector<storage::EmailKey> emails;
+  for (const Uuid& id : ids) emails.push_back({id, id});
+  EXPECT_EQ(statements_of([&] { read->load_emails(emails); }), 1u);
 
   ListQuery query;
   const auto list = [&](int limit) {
@@ -214,6 +228,21 @@ TEST_P(StatementsTest, TheQueueIsServedInBulk) {
   EXPECT_EQ(statements_of([&] { storage_->postpone_checks({}); }), 0u);
 }
 
+TEST_P(StatementsTest, TheOutboxIsServedInBulk) {
+  ChangeSet changes;
+  for (int i = 0; i < 450; ++i) {
+    changes.emails_created.push_back({Uuid::generate(), due_email(), "snapshot"});
+  }
+  save(changes);
+  for (const int limit : {1, 400}) {
+    std::size_t claimed = 0;
+    // BEGIN, SELECT, UPDATE, COMMIT.
+    EXPECT_EQ(statements_of([&] { claimed = storage_->claim_due_emails(1, 1000, limit).size(); }),
+              4u);
+    EXPECT_EQ(claimed, static_cast<std::size_t>(limit));
+  }
+}
+
 TEST_P(StatementsTest, AReadOfOneStatementNeedsNoTransaction) {
   const StoredOrder order = plain_order();
   create({order});
@@ -250,7 +279,9 @@ TEST_P(StatementsTest, ContainNoColonAndNoQuestionMark) {
   std::vector<StoredOrder> existing{rich_order()};
   create(existing);
   std::deque<StoredOrder> before;
-  save(everything(orders, existing, before));
+  ChangeSet changes = everything(orders, existing, before);
+  changes.emails_created.push_back({orders[0].id, rich_email(orders[0].id), ":?"});
+  save(changes);
   begin_read()->load_orders({&orders[0].id, 1});
   for (const std::string& statement : take_statements()) {
     EXPECT_EQ(statement.find_first_of(":?\\\""), std::string::npos) << statement.substr(0, 300);

@@ -137,9 +137,27 @@ StoredOrder rich_order() {
     payment.set_revision(INT64_MAX);
   }
   order.set_note_count(2);
-  order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_COMPLETED);
-  order.mutable_cancellation()->set_reason(long_text(kNasty, 1000));
-  *order.mutable_cancellation()->mutable_complete_time() = storage::to_timestamp(1);
+  pb::Cancellation& cancellation = *order.mutable_cancellation();
+  cancellation.set_status(pb::CANCELLATION_STATUS_COMPLETED);
+  cancellation.set_reason(long_text(kNasty, 1000));
+  *cancellation.mutable_complete_time() = storage::to_timestamp(1);
+  cancellation.set_target_state_id(std::string(64, 's'));
+  cancellation.set_notify_customer(true);
+  cancellation.set_include_shipped(true);
+  *cancellation.mutable_start_time() = storage::to_timestamp(-1);
+  cancellation.set_pass(INT32_MAX);
+  for (int i = 0; i < 3; ++i) {
+    pb::CancellationLeg& leg = *cancellation.add_legs();
+    if (i == 0) continue;  // nothing set
+    leg.set_payment_id(order.payments(i).payment_id());
+    leg.set_kind(pb::TRANSACTION_KIND_REFUND);
+    *leg.mutable_amount() = money(INT64_MAX);
+    leg.set_status(pb::TRANSACTION_STATUS_PENDING);
+    leg.set_transaction_id(Uuid::generate().to_string());
+    leg.set_reason(long_text(kNasty, 255));
+    leg.set_initiated(true);
+    leg.set_pass(i);
+  }
   *order.mutable_order_time() = storage::to_timestamp(253'402'300'799'999'999);
   *order.mutable_create_time() = storage::to_timestamp(0);
   *order.mutable_update_time() = storage::to_timestamp(1'700'000'000'123'456);
@@ -165,6 +183,23 @@ pb::PaymentTransaction rich_transaction(const std::string& payment_id) {
   transaction.set_released_by(Uuid::generate().to_string());
   *transaction.mutable_missing_time() = storage::to_timestamp(0);
   return transaction;
+}
+
+pb::Email rich_email(const Uuid& order_id) {
+  pb::Email email;
+  email.set_email_id(Uuid::generate().to_string());
+  email.set_order_id(order_id.to_string());
+  email.set_kind(pb::EMAIL_KIND_ORDER_CANCELED);
+  email.set_status(pb::EMAIL_STATUS_DEAD);
+  email.set_recipient(long_text("Ann:O'Hara@", 254));
+  email.set_message_id(long_text("<" + email.email_id() + kNasty, 512));
+  email.set_tries(INT32_MAX);
+  *email.mutable_create_time() = storage::to_timestamp(1'700'000'000'000'001);
+  *email.mutable_next_time() = storage::to_timestamp(0);
+  *email.mutable_send_time() = storage::to_timestamp(-1);
+  email.set_last_error(long_text(kNasty, 255));
+  email.set_last_code(INT32_MIN);
+  return email;
 }
 
 StoredOrder plain_order(Micros create_time) {

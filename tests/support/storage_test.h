@@ -24,6 +24,8 @@ inline storage::Clock::time_point soon() {
 StoredOrder rich_order();
 /// As rich; of a payment, with an id of its own.
 pb::PaymentTransaction rich_transaction(const std::string& payment_id);
+/// As rich; with an id of its own.
+pb::Email rich_email(const Uuid& order_id);
 /// Just enough, with its own number.
 StoredOrder plain_order(Micros create_time = 1'700'000'000'000'000);
 
