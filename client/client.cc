@@ -229,6 +229,31 @@ PagedRange<pb::UnresolvedPayment> Client::list_unresolved_transactions(
       [](auto& response) { return response.mutable_payments(); });
 }
 
+absl::StatusOr<pb::CancelOrderResponse> Client::cancel_order(pb::CancelOrderRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::CancelOrder, request);
+}
+
+absl::StatusOr<pb::AbandonCancellationResponse> Client::abandon_cancellation(
+    pb::AbandonCancellationRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::AbandonCancellation, request);
+}
+
+absl::StatusOr<pb::ListEmailsResponse> Client::list_emails_page(
+    const pb::ListEmailsRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::ListEmails, request);
+}
+
+PagedRange<pb::Email> Client::list_emails(pb::ListEmailsRequest request) const {
+  return pages<pb::Email>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_emails_page(page); },
+      [](auto& response) { return response.mutable_emails(); });
+}
+
+absl::StatusOr<pb::RetryEmailResponse> Client::retry_email(pb::RetryEmailRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::RetryEmail, request);
+}
+
 absl::StatusOr<sandbox::AuthorizeResponse> Client::authorize_at_sandbox(
     const sandbox::AuthorizeRequest& request) const {
   Options once = impl_->options;

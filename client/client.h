@@ -67,6 +67,11 @@ struct ImportOptions {
 /// what happened; without one, such a call must be looked up (`list_transactions`) before it is
 /// made again.
 ///
+/// CANCELLATION. OK from `cancel_order` means that the cancellation is stored; how far it is says
+/// `report().status()`. IN_PROGRESS: the server goes on by itself, and the same call with the same
+/// `request_id` says later how far it is then. With a new `request_id` it begins another pass if
+/// the cancellation has FAILED, and changes nothing otherwise.
+///
 /// ERRORS. Each status has the code and message of the server; `details(status)` has the reason and
 /// the rest. The reasons of each call are listed at its rpc in the protos. After UNAVAILABLE,
 /// DEADLINE_EXCEEDED and CANCELLED it is not known whether a change was made; after every other
@@ -111,6 +116,14 @@ class Client {
   /// `request_id`.
   absl::StatusOr<sandbox::AuthorizeResponse> authorize_at_sandbox(
       const sandbox::AuthorizeRequest& request) const;
+
+  absl::StatusOr<pb::CancelOrderResponse> cancel_order(pb::CancelOrderRequest request) const;
+  absl::StatusOr<pb::AbandonCancellationResponse> abandon_cancellation(
+      pb::AbandonCancellationRequest request) const;
+  PagedRange<pb::Email> list_emails(pb::ListEmailsRequest request) const;
+  absl::StatusOr<pb::ListEmailsResponse> list_emails_page(
+      const pb::ListEmailsRequest& request) const;
+  absl::StatusOr<pb::RetryEmailResponse> retry_email(pb::RetryEmailRequest request) const;
 
   absl::StatusOr<pb::AddNoteResponse> add_note(pb::AddNoteRequest request) const;
   absl::StatusOr<pb::UpdateNoteResponse> update_note(pb::UpdateNoteRequest request) const;

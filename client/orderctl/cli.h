@@ -26,7 +26,7 @@ enum ExitCode {
   kPermission = 8,
   kInternal = 9,
   kPartial = 10,
-  /// Money is under way, and it is not known yet how that ends.
+  /// Money is under way, and it is not known yet how that ends; or a cancellation is.
   kUnsettled = 11,
 };
 
@@ -57,6 +57,8 @@ void add_invoice_command(CLI::App& app, Action& action);
 void add_note_commands(CLI::App& app, Action& action);
 void add_ship_commands(CLI::App& app, Action& action);
 void add_pay_commands(CLI::App& app, Action& action);
+void add_cancel_command(CLI::App& app, Action& action);
+void add_emails_commands(CLI::App& app, Action& action);
 void add_states_commands(CLI::App& app, Action& action);
 void add_methods_commands(CLI::App& app, Action& action);
 

@@ -26,7 +26,27 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
       {"STATE_NOT_ENTERABLE",
        "`orderctl get ORDER` shows where the order may go; `--force --reason TEXT` overrides"},
       {"STATE_FINAL", "an order leaves a final state only with `--force --reason TEXT`"},
-      {"CANCEL_REQUIRED", "money of the order must be returned first"},
+      {"CANCEL_REQUIRED",
+       "`orderctl cancel ORDER --reason TEXT` returns the order's money and cancels it"},
+      {"CANCEL_NOT_ALLOWED",
+       "`orderctl states list` shows the states in which orders can be canceled (cancel)"},
+      {"TARGET_STATE_NOT_CANCELED", "`orderctl states list` shows the states (category canceled)"},
+      {"ORDER_SHIPPED", "--include-shipped cancels it all the same; what is shipped stays shipped"},
+      {"CANCELLATION_IN_PROGRESS",
+       "`orderctl get ORDER` shows how far it is; while no money has moved,\n"
+       "  `orderctl cancel ORDER --abandon --reason TEXT` gives it up"},
+      {"CANCELLATION_NOT_RUNNING", "`orderctl get ORDER` shows the order"},
+      {"CANCELLATION_HAS_MOVED_MONEY",
+       "`orderctl get ORDER` shows what; if it has failed, `orderctl cancel ORDER --reason TEXT`\n"
+       "  goes on with the rest"},
+      {"CUSTOMER_EMAIL_MISSING",
+       "`orderctl update ORDER --set customer.email=ADDRESS` gives the customer one; `emails "
+       "retry`\n"
+       "  takes one with --to ADDRESS"},
+      {"EMAIL_NOT_CONFIGURED",
+       "leave --notify out; orderd sends e-mail if it is started with --smtp and --email-from"},
+      {"EMAIL_NOT_FOUND", "`orderctl emails list` shows the e-mails and their orders"},
+      {"EMAIL_SENT", "`orderctl emails list --order ORDER` shows when"},
       {"ETAG_MISMATCH",
        "somebody else changed it: look at it again, then repeat with the current etag or without"},
       {"ORDER_NUMBER_IN_USE", "`orderctl get` with the order_id above shows the other order"},

@@ -17,17 +17,16 @@ constexpr char kFooter[] =
     "  orderctl status 1001 processing    move it\n"
     "  orderctl ship show 1001            its parcels: methods, tracking numbers, delivery states\n"
     "  orderctl pay show 1001             its money: what is authorized, captured, refunded\n"
+    "  orderctl cancel 1001 --dry-run     what canceling it would return, and how\n"
     "  orderctl states list               where orders can go\n"
     "  orderctl COMMAND --help            what a command can do, with examples\n"
     "\n"
-    "Exit codes: 0 done; 1 a problem on this side (file, JSON, time, amount); 2 wrong usage; 3 "
-    "not\n"
-    "found; 4 invalid; 5 conflict (exists already, etag mismatch); 6 refused by a rule, or money\n"
-    "refused by its gateway; 7 server unavailable, overloaded or too slow; 8 not permitted; 9 "
-    "fault of\n"
-    "the server; 10 partly done (some lines of an import or orders of a batch were refused); 11 "
-    "money\n"
-    "is under way, and it is not known yet how that ends: `orderctl pay show ORDER` will show it.\n"
+    "Exit codes: 0 done; 1 a problem on this side (file, JSON, time, amount); 2 wrong usage;\n"
+    "3 not found; 4 invalid; 5 conflict (exists already, etag mismatch); 6 refused by a rule, or\n"
+    "money refused by its gateway; 7 server unavailable, overloaded or too slow; 8 not permitted;\n"
+    "9 fault of the server; 10 partly done (some lines of an import or orders of a batch were\n"
+    "refused); 11 not finished: money or a cancellation is under way, and the server goes on with\n"
+    "it; `orderctl pay show ORDER` and `orderctl get ORDER` show how it stands.\n"
     "Answers go to standard output, all else to standard error.";
 
 client::Options client_options(const std::string& server, double timeout_seconds) {
@@ -72,6 +71,8 @@ int run(int argc, char** argv) {
   add_note_commands(app, action);
   add_ship_commands(app, action);
   add_pay_commands(app, action);
+  add_cancel_command(app, action);
+  add_emails_commands(app, action);
   add_states_commands(app, action);
   add_methods_commands(app, action);
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "client/orderctl/amounts.h"
+#include "client/orderctl/print_cancellation.h"
 #include "client/orderctl/print_payments.h"
 #include "client/orderctl/print_shipments.h"
 
@@ -73,9 +74,13 @@ void print_actions(const pb::Order& order) {
   std::string allowed;
   std::string refused;
   std::string shipments;
+  std::string cancel;
   for (const auto& action : order.available_actions()) {
     if (action.kind() == pb::ACTION_KIND_UPDATE_SHIPMENTS) {
       shipments = action.allowed() ? "can be updated" : "can't be updated: " + action.reason();
+    }
+    if (action.kind() == pb::ACTION_KIND_CANCEL) {
+      cancel = action.allowed() ? "possible" : "not possible: " + action.reason();
     }
     if (action.kind() != pb::ACTION_KIND_CHANGE_STATE) continue;
     std::string& list = action.allowed() ? allowed : refused;
@@ -88,6 +93,10 @@ void print_actions(const pb::Order& order) {
   print_field("can go to", or_dash(allowed));
   print_field("can't go to", refused);
   print_field("shipments", shipments);
+  // Of a canceled order it is "possible", without any effect.
+  if (order.cancellation().status() != pb::CANCELLATION_STATUS_COMPLETED) {
+    print_field("cancel", cancel);
+  }
 }
 
 }  // namespace
@@ -107,13 +116,6 @@ void print_order(const pb::Order& order) {
   print_field("labels", label_text);
   print_field("delivery", delivery_summary(order));
   print_field("notes", std::to_string(order.note_count()));
-  if (order.cancellation().status() > pb::CANCELLATION_STATUS_NONE) {
-    print_field("cancellation",
-                joined({enum_text(pb::CancellationStatus_Name(order.cancellation().status()),
-                                  "CANCELLATION_STATUS_"),
-                        order.cancellation().reason()},
-                       ": "));
-  }
   print_field("ordered", format_time(order.order_time()));
   print_field("created", format_time(order.create_time()));
   print_field("updated", format_time(order.update_time()));
@@ -124,6 +126,7 @@ void print_order(const pb::Order& order) {
   if (order.has_totals()) print_totals(order.totals());
   if (order.shipments_size() > 0) print_shipments(order);
   if (order.payments_size() > 0) print_payments(order);
+  print_cancellation(order);
   print_actions(order);
 }
 
