@@ -236,6 +236,7 @@ TEST_P(EmailsTest, AreListedInPages) {
           ASSERT_LE(page.size(), static_cast<std::size_t>(limit));
           if (page.empty()) break;
           listed.insert(listed.end(), page.begin(), page.end());
+          ASSERT_LE(listed.size(), expected.size()) << "order " << n << ", status " << s;
           after = id_of(page.back());
         }
         ASSERT_EQ(listed.size(), expected.size()) << "order " << n << ", status " << s;
