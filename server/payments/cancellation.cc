@@ -197,13 +197,14 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
     // When the last of them has begun, its end may change all of this.
     const OrderPtr order = order_;
     missing_ = attempts.size();
-    const Deadline lease_end = lease_end_;
+    // A visit of the reconciler's has its claim.
+    const Deadline end = until_ == Deadline::max() ? lease_end_ : until_;
     for (const pb::PaymentTransaction& attempt : attempts) {
       const pb::Payment* payment = rules::find_payment(order->order, attempt.payment_id());
       owner_->accounts_.run(
           payment->gateway_account(), priority_,
-          [self = shared_from_this(), order, payment, attempt, lease_end] {
-            self->sent(self->owner_->sender_.send(self->order_id_, *payment, attempt, lease_end));
+          [self = shared_from_this(), order, payment, attempt, end] {
+            self->sent(self->owner_->sender_.send(self->order_id_, *payment, attempt, end));
           });
     }
   }
@@ -414,7 +415,10 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
   asked->order = order;
   asked->then = std::move(then);
   for (const pb::Payment& payment : order->order.payments()) {
-    if (has_gateway(payment)) asked->payments.push_back(&payment);
+    // What a gateway that this server does not have stands for is for the rules to judge.
+    const bool can_be_asked =
+        has_gateway(payment) && accounts_.configured(payment.gateway_account());
+    if (can_be_asked) asked->payments.push_back(&payment);
   }
   asked->readings.resize(asked->payments.size());
   const auto finish = [](Questions& all) {
@@ -427,17 +431,13 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
       said.readings.push_back({all.payments[i]->payment_id(), all.payments[i]->revision(),
                                *std::move(all.readings[i])});
     }
-    all.then(std::move(said));
+    std::exchange(all.then, nullptr)(std::move(said));
   };
   const std::size_t count = asked->payments.size();
   // One more, for the loop itself.
   asked->missing = count + 1;
   for (std::size_t i = 0; i < count; ++i) {
     const std::string& account = asked->payments[i]->gateway_account();
-    if (!accounts_.configured(account)) {
-      --asked->missing;
-      continue;
-    }
     accounts_.run(account, priority, [self = shared_from_this(), asked, finish, deadline, i] {
       const pb::Payment& payment = *asked->payments[i];
       if (self->accounts_.enter(payment.gateway_account())) {

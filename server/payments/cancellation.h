@@ -84,7 +84,7 @@ class Cancellations : public std::enable_shared_from_this<Cancellations> {
   /// What the gateways of an order say.
   struct Said {
     std::vector<rules::PaymentReading> readings;
-    /// Of all that there are.
+    /// Whether all that this server has could be asked.
     bool complete = true;
   };
   /// Asks them all at once. `then` runs on the last one's thread, or is destroyed if that is
