@@ -44,6 +44,9 @@ TEST_F(ClientTest, EachMethodIsItsRpcAndMutationsHaveARequestId) {
       {"RefundPayment", [&] { return client_.refund_payment({}).status(); }},
       {"SyncPayments", [&] { return client_.sync_payments({}).status(); }},
       {"ResolveTransaction", [&] { return client_.resolve_transaction({}).status(); }},
+      {"CancelOrder", [&] { return client_.cancel_order({}).status(); }},
+      {"AbandonCancellation", [&] { return client_.abandon_cancellation({}).status(); }},
+      {"RetryEmail", [&] { return client_.retry_email({}).status(); }},
       {"AddNote", [&] { return client_.add_note({}).status(); }},
       {"UpdateNote", [&] { return client_.update_note({}).status(); }},
       {"DeleteNote", [&] { return client_.delete_note({}).status(); }},
@@ -69,6 +72,7 @@ TEST_F(ClientTest, EachMethodIsItsRpcAndMutationsHaveARequestId) {
       {"ListTransactions", [&] { return client_.list_transactions_page({}).status(); }},
       {"ListUnresolvedTransactions",
        [&] { return client_.list_unresolved_transactions_page({}).status(); }},
+      {"ListEmails", [&] { return client_.list_emails_page({}).status(); }},
       {"Authorize", [&] { return client_.authorize_at_sandbox({}).status(); }},
       {"GetOrderState", [&] { return client_.get_order_state({}).status(); }},
       {"ListOrderStates", [&] { return client_.list_order_states({}).status(); }},
@@ -158,6 +162,18 @@ TEST_F(ClientTest, ARetriedCaptureIsTheSameCapture) {
   for (const auto& call : server_.calls()) ids.insert(call.request_id);
   EXPECT_EQ(server_.calls().size(), 4u);
   EXPECT_EQ(ids.size(), 1u);
+}
+
+TEST_F(ClientTest, ARetriedCancellationIsTheSameCancellation) {
+  pb::CancelOrderRequest request;
+  request.set_reason("why");
+  request.set_notify_customer(true);
+  server_.fail_next(grpc::Status(grpc::UNAVAILABLE, "connection lost"), 2);
+  EXPECT_TRUE(client_.cancel_order(request).ok());
+  std::set<std::string> sent;
+  for (const auto& call : server_.calls()) sent.insert(call.request);
+  EXPECT_EQ(server_.calls().size(), 3u);
+  EXPECT_EQ(sent.size(), 1u);
 }
 
 TEST_F(ClientTest, AnAuthorizationAtTheSandboxIsTriedOnce) {
@@ -285,6 +301,19 @@ TEST_F(PagingTest, TransactionsAreARangeToo) {
     seen.push_back(each->order_id());
   }
   EXPECT_THAT(seen, ElementsAre("o", "onext", "a", "anext"));
+}
+
+TEST_F(PagingTest, EmailsAreARangeToo) {
+  server_.on_list_emails = [](const pb::ListEmailsRequest& request,
+                              pb::ListEmailsResponse& response) {
+    response.add_emails()->set_email_id(request.order_id() + request.page_token());
+    if (request.page_token().empty()) response.set_next_page_token("next");
+  };
+  pb::ListEmailsRequest request;
+  request.set_order_id("o");
+  std::vector<std::string> seen;
+  for (const auto& email : client_.list_emails(request)) seen.push_back(email->email_id());
+  EXPECT_THAT(seen, ElementsAre("o", "onext"));
 }
 
 TEST_F(PagingTest, OutlivesTheClient) {

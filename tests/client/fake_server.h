@@ -114,6 +114,11 @@ class FakeServer {
   std::function<void(const pb::ListUnresolvedTransactionsRequest&,
                      pb::ListUnresolvedTransactionsResponse&)>
       on_list_unresolved;
+  std::function<void(const pb::CancelOrderRequest&, pb::CancelOrderResponse&)> on_cancel;
+  std::function<void(const pb::AbandonCancellationRequest&, pb::AbandonCancellationResponse&)>
+      on_abandon;
+  std::function<void(const pb::ListEmailsRequest&, pb::ListEmailsResponse&)> on_list_emails;
+  std::function<void(const pb::RetryEmailRequest&, pb::RetryEmailResponse&)> on_retry_email;
   std::function<void(const sandbox::AuthorizeRequest&, sandbox::AuthorizeResponse&)> on_authorize;
   /// `attempt` counts the streams from 0.
   std::function<grpc::Status(int attempt, grpc::ServerContext&, ImportStream&)> on_import;
@@ -186,6 +191,10 @@ class FakeServer {
     UNARY(ResolveTransaction, fake_.on_resolve)
     UNARY(ListTransactions, fake_.on_list_transactions)
     UNARY(ListUnresolvedTransactions, fake_.on_list_unresolved)
+    UNARY(CancelOrder, fake_.on_cancel)
+    UNARY(AbandonCancellation, fake_.on_abandon)
+    UNARY(ListEmails, fake_.on_list_emails)
+    UNARY(RetryEmail, fake_.on_retry_email)
 
     grpc::Status ImportOrders(grpc::ServerContext* context, ImportStream* stream) override {
       int attempt = 0;
