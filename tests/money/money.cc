@@ -420,6 +420,14 @@ const pb::Payment& payment_of(const pb::Order& order) {
   return order.payments_size() == 0 ? pb::Payment::default_instance() : order.payments(0);
 }
 
+const pb::Payment& payment_of(const pb::Order& order, const std::string& payment_id) {
+  for (const pb::Payment& payment : order.payments()) {
+    if (payment.payment_id() == payment_id) return payment;
+  }
+  ADD_FAILURE() << "no payment " << payment_id << ": " << order.ShortDebugString();
+  return pb::Payment::default_instance();
+}
+
 std::int64_t reserved(const pb::Payment& payment, bool refunds) {
   std::int64_t total = 0;
   for (const auto& transaction : payment.open_transactions()) {
@@ -452,8 +460,8 @@ void expect_invariant(const pb::Payment& payment) {
 void expect_equal_books(const Shop& shop, const Paid& paid, bool open_allowed) {
   const sandbox::LedgerPayment book = shop.ledger(paid.account, paid.reference);
   const pb::Order order = shop.get(paid.order_id);
-  const pb::Payment& payment = payment_of(order);
-  const auto transactions = shop.transactions(paid.order_id);
+  const pb::Payment& payment = payment_of(order, paid.payment_id);
+  const auto transactions = shop.transactions(paid.order_id, paid.payment_id);
   SCOPED_TRACE(dump(book, payment, transactions));
   // Without the ids of attempts in its readings, sums may be all that can be told apart.
   const bool ids = book.capabilities().lookup_by_attempt();

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -231,6 +232,7 @@ Reply<Moved> perform(const Shop& shop, const Try& attempt, milliseconds timeout 
 
 /// The one payment of the order.
 const pb::Payment& payment_of(const pb::Order& order);
+const pb::Payment& payment_of(const pb::Order& order, const std::string& payment_id);
 
 /// What has been reserved by open transactions.
 std::int64_t reserved(const pb::Payment& payment, bool refunds);
@@ -238,13 +240,23 @@ std::int64_t reserved(const pb::Payment& payment, bool refunds);
 /// capturable and refundable fits.
 void expect_invariant(const pb::Payment& payment);
 
-/// The order's ledger and the sandbox's are the same: every movement of the sandbox is one
-/// transaction of the order, with its kind, amount, status and time, and under the attempt that the
-/// sandbox knows; no transaction without a movement, but for FAILED ones; no attempt that moved
-/// money twice; equal sums, which are those of the ledger; the same status; and the open
+/// The order's ledger of the payment and the sandbox's are the same: every movement of the sandbox
+/// is one transaction of the order, with its kind, amount, status and time, and under the attempt
+/// that the sandbox knows; no transaction without a movement, but for FAILED ones; no attempt that
+/// moved money twice; equal sums, which are those of the ledger; the same status; and the open
 /// transactions that the order shows are those of its ledger. With `open_allowed` a transaction
 /// that is UNKNOWN may have no movement.
 void expect_equal_books(const Shop& shop, const Paid& paid, bool open_allowed = false);
+
+/// Runs `work(client)` in as many threads.
+template <class Work>
+void at_once(int clients, const Work& work) {
+  std::vector<std::future<void>> all;
+  for (int client = 0; client < clients; ++client) {
+    all.push_back(std::async(std::launch::async, [&work, client] { work(client); }));
+  }
+  for (auto& each : all) each.get();
+}
 
 /// Polls until `condition` holds; fails the test, with `what`, if that takes too long.
 bool wait_until(const std::string& what, const std::function<bool()>& condition);

@@ -36,16 +36,6 @@ class Race : public testing::Test {
   const TestDatabase database_ = TestDatabase::mariadb();
 };
 
-/// Runs `work(client)` in as many threads.
-template <class Work>
-void at_once(int clients, const Work& work) {
-  std::vector<std::future<void>> all;
-  for (int client = 0; client < clients; ++client) {
-    all.push_back(std::async(std::launch::async, [&work, client] { work(client); }));
-  }
-  for (auto& each : all) each.get();
-}
-
 class CaptureRace : public Race {
  protected:
   /// Each client captures random parts, through one server or the other, until nothing is left; and
