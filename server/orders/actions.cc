@@ -45,17 +45,17 @@ void add_available_actions(pb::Order& order, const Settings& settings) {
   action.set_kind(pb::ACTION_KIND_UPDATE_SHIPMENTS);
   action.set_allowed(refusal.ok());
   action.set_reason(errors::reason(refusal));
-  const absl::Status no_cancel = may_cancel(order, false, settings);
-  auto& cancel = *order.add_available_actions();
-  cancel.set_kind(pb::ACTION_KIND_CANCEL);
-  cancel.set_allowed(no_cancel.ok());
-  cancel.set_reason(errors::reason(no_cancel));
   for (const auto& payment : order.payments()) {
     add_payment_action(pb::ACTION_KIND_CAPTURE, payment, may_capture(order, payment, settings),
                        order);
     add_payment_action(pb::ACTION_KIND_VOID, payment, may_void(order, payment), order);
     add_payment_action(pb::ACTION_KIND_REFUND, payment, may_refund(order, payment), order);
   }
+  const absl::Status no_cancel = may_cancel(order, false, settings);
+  auto& cancel = *order.add_available_actions();
+  cancel.set_kind(pb::ACTION_KIND_CANCEL);
+  cancel.set_allowed(no_cancel.ok());
+  cancel.set_reason(errors::reason(no_cancel));
 }
 
 std::vector<const pb::OrderState*> states_by_position(const Settings& settings) {

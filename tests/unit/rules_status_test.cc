@@ -282,7 +282,7 @@ TEST_F(Status, AvailableActionsNameEachOtherState) {
   add_available_actions(order_, settings_);
   std::vector<std::string> actions;
   for (const auto& action : order_.available_actions()) {
-    if (!action.payment_id().empty()) continue;
+    if (!action.payment_id().empty() || action.kind() == pb::ACTION_KIND_CANCEL) continue;
     EXPECT_EQ(action.kind(), action.state_id().empty() ? pb::ACTION_KIND_UPDATE_SHIPMENTS
                                                        : pb::ACTION_KIND_CHANGE_STATE);
     EXPECT_EQ(action.allowed(), action.reason().empty());
@@ -315,8 +315,8 @@ TEST_F(Status, AvailableActionsAgreeWithUpdateStatus) {
     set_cancellation(static_cast<pb::CancellationStatus>(1 + random() % 4));
     auto read = order_;
     add_available_actions(read, settings_);
-    // One is about shipments, three are about each payment.
-    int live = 1 + 3 * order_.payments_size();
+    // One is about shipments, one about cancellation, three are about each payment.
+    int live = 2 + 3 * order_.payments_size();
     for (const auto& id : ids) live += settings_.live_state(id) && id != order_.state_id();
     ASSERT_EQ(read.available_actions_size(), live);
     for (const auto& action : read.available_actions()) {
