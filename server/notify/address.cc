@@ -42,6 +42,13 @@ std::optional<Mailbox> parse_mailbox(const std::string& text) {
   return Mailbox{name == nullptr ? "" : one_line(name), address};
 }
 
+std::string with_ascii_domain(const std::string& address) {
+  start_gmime();
+  const Ref<InternetAddress> entry(internet_address_mailbox_new(nullptr, address.c_str()));
+  const char* ascii = internet_address_mailbox_get_idn_addr(INTERNET_ADDRESS_MAILBOX(entry.get()));
+  return ascii == nullptr ? address : ascii;
+}
+
 std::string domain_of(const std::string& from) {
   const auto mailbox = parse_mailbox(from);
   return mailbox ? mailbox->address.substr(mailbox->address.rfind('@') + 1) : std::string();

@@ -19,4 +19,7 @@ std::optional<Mailbox> parse_mailbox(const std::string& text);
 /// characters, white space, angle brackets and quotes.
 bool is_plain_address(const std::string& address);
 
+/// A plain address with its domain in ASCII (IDNA), if it can be written so.
+std::string with_ascii_domain(const std::string& address);
+
 }  // namespace orderd::notify

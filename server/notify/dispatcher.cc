@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/orders/emails.h"
+#include "server/orders/fields.h"
 #include "server/payments/failpoint.h"
 
 namespace orderd::notify {
@@ -18,10 +19,6 @@ Micros wall_clock() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-Micros to_micros(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1'000'000 + time.nanos() / 1'000;
 }
 
 /// Writes what came of a try. False if that could not be done.
@@ -42,7 +39,8 @@ bool record(engine::Engine& engine, const storage::EmailRow& row, const SendResu
   const auto answer = promise.get_future().get();
   if (!answer.ok()) {
     spdlog::warn("what came of e-mail {} of order {} could not be recorded: {}",
-                 row.email.email_id(), row.order_id.to_string(), answer.status().ToString());
+                 row.email.email_id(), row.order_id.to_string(),
+                 std::string(answer.status().message()));
     return false;
   }
   if (answer->email && answer->email->status() == pb::EMAIL_STATUS_DEAD) {
@@ -89,7 +87,7 @@ int Dispatcher::pass(const std::atomic<bool>& stopping) {
     }
     const std::string message =
         make_message(row.email, order.customer().name(), templates_.render(row.email, order), from_,
-                     to_micros(row.email.create_time()));
+                     rules::to_micros(row.email.create_time()));
     failpoint("email_before_send");
     const SendResult result = smtp_.send(row.email.recipient(), message);
     failpoint("email_after_send");

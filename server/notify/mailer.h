@@ -36,9 +36,11 @@ struct SmtpOptions {
 /// The domain of an address as in SmtpOptions::from; empty if it is not one.
 std::string domain_of(const std::string& from);
 
-/// Templates of e-mails: files ORDER_CANCELED.subject, .txt and .html in Mustache, in `directory`;
-/// those that are not there, and all if it is empty, are the built-in ones. Throws
-/// std::runtime_error, which names the file and the fault, if one can't be read or understood.
+/// Templates of e-mails, in Mustache: files ORDER_CANCELED.subject.mustache, .txt.mustache and
+/// .html.mustache in `directory`; those that are not there, and all if it is empty, are the
+/// built-in ones. Fields: see server/notify/templates/; amounts that are 0 and texts that are empty
+/// are false. Throws std::runtime_error, which names the file and the fault, if one can't be read
+/// or understood, names a field that does not exist, or is not one of these.
 class Templates {
  public:
   explicit Templates(const std::string& directory);
@@ -59,12 +61,14 @@ class Templates {
 
 /// A whole message as it goes over the wire: UTF-8 headers encoded, text and HTML as
 /// multipart/alternative, lines of at most 998 bytes. `date` in microseconds since 1970. The same
-/// arguments make the same bytes. Nothing in them can add a header.
+/// arguments make the same bytes. Nothing in them can add a header. Throws std::invalid_argument if
+/// `from` is no address (`domain_of` is empty).
 std::string make_message(const pb::Email& email, const std::string& recipient_name,
                          const Templates::Content& content, const std::string& from,
                          std::int64_t date);
 
-/// Sends one message to one address. Blocks, at most for the time-out. Never throws.
+/// Sends one message to one address. Blocks, at most for the time-out, and once more as long for
+/// the farewell. Never throws.
 class Smtp {
  public:
   explicit Smtp(SmtpOptions options) : options_(std::move(options)) {}

@@ -3,21 +3,60 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "server/notify/address.h"
 #include "server/notify/gmime.h"
 #include "server/notify/mailer.h"
 #include "server/notify/text.h"
+#include "server/orders/utf8.h"
 
 namespace orderd::notify {
 namespace {
 
 constexpr char kCharset[] = "utf-8";
 
+/// Whether a header can have the line as it is: ASCII in short words, none of which looks like an
+/// encoded word (RFC 2047).
+bool is_plain(const std::string& line) {
+  constexpr std::size_t kLongWord = 60;
+  std::size_t word = 0;
+  for (const char c : line) {
+    word = c == ' ' ? 0 : word + 1;
+    if (static_cast<unsigned char>(c) >= 128 || word > kLongWord) return false;
+  }
+  return line.find("=?") == std::string::npos;
+}
+
+/// A line for a header, in encoded words where need be. GMime leaves those as they are, folds and
+/// quotes the rest. Its own can be longer than the 75 characters that are allowed.
+std::string header_text(const std::string& line) {
+  constexpr std::size_t kMaxBytes = 45;  // 60 characters in base64
+  if (is_plain(line)) return line;
+  std::string words;
+  for (std::string_view rest = line; !rest.empty();) {
+    std::size_t size = 0;
+    while (size < rest.size()) {
+      const auto point = rules::decode(rest.substr(size));
+      const std::size_t length = point ? point->length : 1;
+      if (size + length > kMaxBytes) break;
+      size += length;
+    }
+    const OwnedText base64(
+        g_base64_encode(reinterpret_cast<const unsigned char*>(rest.data()), size));
+    if (!words.empty()) words += ' ';
+    words += "=?UTF-8?B?";
+    words += base64.get();
+    words += "?=";
+    rest.remove_prefix(size);
+  }
+  return words;
+}
+
 void add_mailbox(InternetAddressList* list, const Mailbox& mailbox) {
-  const Ref<InternetAddress> entry(internet_address_mailbox_new(
-      mailbox.name.empty() ? nullptr : mailbox.name.c_str(), mailbox.address.c_str()));
-  internet_address_set_charset(entry.get(), kCharset);
+  const std::string name = header_text(mailbox.name);
+  const Ref<InternetAddress> entry(
+      internet_address_mailbox_new(name.empty() ? nullptr : name.c_str(), mailbox.address.c_str()));
   internet_address_list_add(list, entry.get());
 }
 
@@ -78,7 +117,8 @@ std::string make_message(const pb::Email& email, const std::string& recipient_na
   add_mailbox(g_mime_message_get_from(message.get()), *sender);
   add_mailbox(g_mime_message_get_to(message.get()),
               {one_line(recipient_name), one_line(email.recipient())});
-  g_mime_message_set_subject(message.get(), one_line(content.subject).c_str(), kCharset);
+  g_mime_message_set_subject(message.get(), header_text(one_line(content.subject)).c_str(),
+                             kCharset);
   g_mime_message_set_message_id(message.get(), message_id.c_str());
   g_mime_object_set_header(GMIME_OBJECT(message.get()), "Auto-Submitted", "auto-generated",
                            kCharset);

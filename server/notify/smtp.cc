@@ -136,7 +136,8 @@ SendResult Smtp::send(const std::string& recipient, const std::string& message) 
 
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle(curl_easy_init(),
                                                                    &curl_easy_cleanup);
-  const RecipientList recipients(recipient);
+  // libcurl would convert it only in a UTF-8 locale.
+  const RecipientList recipients(with_ascii_domain(recipient));
   if (!handle || recipients.list == nullptr) return later("SEND_FAILED");
   CURL* curl = handle.get();
   Transfer transfer{message};

@@ -109,6 +109,18 @@ std::string render_text(const std::string& text, const mustache::data& fields, b
   return parsed.render(fields);
 }
 
+/// A section that is left out leaves its line, empty. So there is never more than one empty line.
+std::string without_repeated_blank_lines(const std::string& text) {
+  std::string result;
+  int newlines = 0;
+  for (const char c : text) {
+    if (c == '\r') continue;
+    newlines = c == '\n' ? newlines + 1 : 0;
+    if (newlines <= 2) result += c;
+  }
+  return result;
+}
+
 /// What is wrong with a template; empty: nothing.
 std::string fault_of(const std::string& text, const mustache::data& fields) {
   if (!rules::count_code_points(text)) return "not UTF-8";
@@ -133,10 +145,10 @@ std::string embedded(std::string_view name) {
 }
 
 std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.good() && !file.eof()) throw std::runtime_error(path.string() + " can't be read");
-  return text;
+  std::ifstream file;
+  if (std::filesystem::is_regular_file(path)) file.open(path, std::ios::binary);
+  if (!file.is_open()) throw std::runtime_error(path.string() + " can't be read");
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 /// A file that nobody would read is a misspelt one.
@@ -191,7 +203,8 @@ class Templates::Impl {
 
   Content render(const pb::Order& order) const {
     const mustache::data fields = fields_of(order);
-    return {one_line(render_text(texts_[0], fields, false)), render_text(texts_[1], fields, false),
+    return {one_line(render_text(texts_[0], fields, false)),
+            without_repeated_blank_lines(render_text(texts_[1], fields, false)),
             render_text(texts_[2], fields, true)};
   }
 
