@@ -228,18 +228,27 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
         if (order == nullptr) return;
         const bool news = money_moved(self->order_->order, order->order);
         if (!news && Clock::now() < self->wait_end_) return self->wait();
-        self->order_ = std::move(order);
-        self->next_round();
+        self->go_on_from(std::move(order));
       });
     });
   }
 
   void look_again() {
     owner_->look(order_id_, [self = shared_from_this()](OrderPtr order) {
-      if (order == nullptr) return;
-      self->order_ = std::move(order);
-      self->next_round();
+      if (order != nullptr) self->go_on_from(std::move(order));
     });
+  }
+
+  /// Others drive the same order, or settle what it waits for: the caller hears of that too.
+  void go_on_from(OrderPtr order) {
+    if (order->version > order_->version) {
+      Answer now;
+      now.order = order;
+      now.order_id = order_id_;
+      progress_(now);
+    }
+    order_ = std::move(order);
+    next_round();
   }
 
   const Work work_;
@@ -444,6 +453,10 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
         auto said = self->sender_.fetch(payment, asked->order->order.currency_code(), deadline);
         if (auto* reading = std::get_if<Reading>(&said)) {
           asked->readings[i] = std::move(*reading);
+        } else {
+          spdlog::info("payment {} of order {}, which is to be canceled, can't be read: {}",
+                       payment.payment_id(), asked->order->order.order_id(),
+                       errors::reason(to_status(std::get<FetchError>(said), payment)));
         }
       }
       if (asked->missing.fetch_sub(1) == 1) finish(*asked);

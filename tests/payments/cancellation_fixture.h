@@ -52,6 +52,17 @@ inline payments::Processor::Options without_lease() {
 /// The circuit breaker is a subject of accounts_test.
 inline payments::Accounts::Limits patient() { return {.failures = 1'000'000}; }
 
+/// A gate that does not stay shut when a test fails.
+class ScopedGate {
+ public:
+  ~ScopedGate() { gate_->open(); }
+  const std::shared_ptr<Gate>& operator*() const { return gate_; }
+  Gate* operator->() const { return gate_.get(); }
+
+ private:
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
+};
+
 template <class Base>
 class CancellationTestOn : public OnDatabase<Base> {
  protected:

@@ -156,8 +156,8 @@ TEST_F(CancellationTest, TheEMailIsWrittenOnceAndOnlyAtTheEnd) {
 TEST_F(CancellationTest, ARetryAndAnotherCallAreAnsweredAtOnce) {
   const auto node = serve();
   const Paid paid = pay(*node);
-  const auto gate = std::make_shared<Gate>();
-  gateway_->script({.gate = gate});
+  const ScopedGate gate;
+  gateway_->script({.gate = *gate});
   const std::string id = Uuid::generate().to_string();
   auto first = send_cancel(*node, cancel_request(paid.order, id));
   gate->wait_entered();
@@ -201,8 +201,8 @@ TEST_F(CancellationTest, ARefusalAsksNobodyAndWritesNothing) {
 TEST_F(CancellationTest, ACallerIsAnsweredInTimeAndTheDrivingGoesOn) {
   const auto node = serve();
   const Paid paid = pay(*node, {{1000, 300}});
-  const auto gate = std::make_shared<Gate>();
-  gateway_->script({.gate = gate});
+  const ScopedGate gate;
+  gateway_->script({.gate = *gate});
   auto early = send_cancel(*node, cancel_request(paid.order), in(milliseconds(700)));
   gate->wait_entered();
   const AnswerOr answer = get(std::move(early));
@@ -224,8 +224,8 @@ TEST_F(CancellationTest, AGatewayThatHangsInAReadingHoldsUpNobodyElse) {
   const auto node = serve(with_mail(), {.threads = 2, .failures = 1'000'000});
   const Paid hanging = pay(*node);
   const Paid other = pay(*node);
-  const auto gate = std::make_shared<Gate>();
-  gateway_->on_fetch(hanging.references[0], [gate] { gate->pass(); });
+  const ScopedGate gate;
+  gateway_->on_fetch(hanging.references[0], [gate = *gate] { gate->pass(); });
   auto early = send_cancel(*node, cancel_request(hanging.order), in(milliseconds(700)));
   gate->wait_entered();
   ASSERT_TRUE(cancel(*node, cancel_request(other.order)).ok());
@@ -242,8 +242,8 @@ TEST_F(CancellationTest, AGatewayThatHangsInAReadingHoldsUpNobodyElse) {
 TEST_F(CancellationTest, AStopAnswersWhoWaitsAndLeavesTheRestToTheNextServer) {
   auto node = serve(with_mail(), {.threads = 1, .failures = 1'000'000});
   const Paid paid = pay(*node);
-  const auto gate = std::make_shared<Gate>();
-  gateway_->on_fetch(paid.references[0], [gate] { gate->pass(); });
+  const ScopedGate gate;
+  gateway_->on_fetch(paid.references[0], [gate = *gate] { gate->pass(); });
   auto waiting = send_cancel(*node, cancel_request(paid.order));
   gate->wait_entered();
   std::thread stop([&] { node->processor.stop(); });
@@ -266,8 +266,8 @@ TEST_F(CancellationTest, ACaptureInFlightIsWaitedFor) {
   const auto other = serve();
   const Paid paid = pay(*node);
   ASSERT_TRUE(node->sync(paid.order).ok());
-  const auto gate = std::make_shared<Gate>();
-  gateway_->script({.gate = gate});
+  const ScopedGate gate;
+  gateway_->script({.gate = *gate});
   auto capture =
       other->send(request_for<pb::CapturePaymentRequest>(paid.order, paid.payments[0], 300));
   gate->wait_entered();
@@ -349,6 +349,7 @@ TEST_F(CancellationTest, AGatewayThatCantBeAskedLeavesTheRestToTheReconciler) {
   EXPECT_TRUE(answer->changed);
   EXPECT_EQ(answer->order->order.cancellation().status(), kInProgress);
   EXPECT_EQ(visit(*node, paid).result, Visit::Result::kNotAsked);
+  EXPECT_EQ(visit(*node, paid, 1).result, Visit::Result::kNotAsked);
   EXPECT_THAT(gateway_->calls(), IsEmpty());
 
   gateway_->fail_fetch(paid.references[1], std::nullopt);
@@ -463,8 +464,8 @@ TEST_F(CancellationTest, APreviewOfAGatewayThatHangsIsAnsweredInTime) {
   const auto node = serve();
   const Paid paid = pay(*node, {{1000, 300}});
   ASSERT_TRUE(node->sync(paid.order).ok());
-  const auto gate = std::make_shared<Gate>();
-  gateway_->on_fetch(paid.references[0], [gate] { gate->pass(); });
+  const ScopedGate gate;
+  gateway_->on_fetch(paid.references[0], [gate = *gate] { gate->pass(); });
   auto request = cancel_request(paid.order);
   request.set_validate_only(true);
   const AnswerOr answer = cancel(*node, request, in(milliseconds(500)));
