@@ -1,7 +1,5 @@
 #include "server/ops/mail.h"
 
-#include <spdlog/spdlog.h>
-
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -61,13 +59,8 @@ void Mail::start(storage::Storage& storage, engine::Engine& engine) {
   if (!mailing_.configured) return;
   dispatcher_.emplace(storage, engine, *templates_, *smtp_, config_.from,
                       notify::Dispatcher::Options());
-  sending_.emplace(config_.interval, [this](const std::atomic<bool>& stopping) {
-    try {
-      dispatcher_->pass(stopping);
-    } catch (const storage::Error& error) {
-      spdlog::warn("looking for e-mails to send failed and will be tried again: {}", error.what());
-    }
-  });
+  sending_.emplace(config_.interval,
+                   [this](const std::atomic<bool>& stopping) { dispatcher_->pass(stopping); });
 }
 
 }  // namespace orderd::ops

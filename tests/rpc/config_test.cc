@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "server/ops/gateways.h"
+#include "server/ops/mail.h"
 
 namespace orderd::ops {
 namespace {
@@ -142,6 +143,117 @@ TEST(ConfigTest, AccountsThatCannotBeUsedAreExplained) {
   ::unsetenv("ORDERD_TEST_KEY");
   EXPECT_NE(clear, "");
   EXPECT_EQ(clear.find("secret"), clear.npos) << clear;
+}
+
+TEST(ConfigTest, Mail) {
+  using Tls = notify::SmtpOptions::Tls;
+  int exit_code = -1;
+  auto config = parse({}, exit_code);
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->mail.smtp_url, "");
+  EXPECT_FALSE(Mail(config->mail).mailing().configured);
+
+  config = parse(
+      {"--smtp", "smtp://mail.example.com:587", "--email-from", "The Shop <shop@shop.example>",
+       "--smtp-user", "shop", "--smtp-password-file", "/etc/orderd/smtp.pw", "--smtp-ca-file",
+       "/etc/ca.pem", "--email-templates", "/t", "--email-interval", "0.5"},
+      exit_code);
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->mail.smtp_url, "smtp://mail.example.com:587");
+  EXPECT_EQ(config->mail.from, "The Shop <shop@shop.example>");
+  EXPECT_EQ(config->mail.user, "shop");
+  EXPECT_EQ(config->mail.password_file, "/etc/orderd/smtp.pw");
+  EXPECT_EQ(config->mail.tls, Tls::kRequired);
+  EXPECT_EQ(config->mail.ca_file, "/etc/ca.pem");
+  EXPECT_EQ(config->mail.templates, "/t");
+  EXPECT_EQ(config->mail.interval, std::chrono::milliseconds(500));
+
+  ::setenv("ORDERD_SMTP", "smtps://[2001:db8::1]", 1);
+  ::setenv("ORDERD_EMAIL_FROM", "shop@shop.example", 1);
+  config = parse({"--smtp-tls", "if-offered"}, exit_code);
+  ::unsetenv("ORDERD_SMTP");
+  ::unsetenv("ORDERD_EMAIL_FROM");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->mail.smtp_url, "smtps://[2001:db8::1]");
+  EXPECT_EQ(config->mail.tls, Tls::kIfOffered);
+  EXPECT_EQ(config->mail.interval, std::chrono::seconds(5));
+  const Mail mail(config->mail);
+  EXPECT_TRUE(mail.mailing().configured);
+  EXPECT_EQ(mail.mailing().domain, "shop.example");
+
+  for (const char* url : {"smtp://127.0.0.1:25", "smtp://localhost", "smtp://[::1]:25"}) {
+    config = parse({"--smtp", url, "--email-from", "a@b.example", "--smtp-user", "u",
+                    "--smtp-password-file", "f", "--smtp-tls", "never"},
+                   exit_code);
+    ASSERT_TRUE(config) << url;
+    EXPECT_EQ(config->mail.tls, Tls::kNever);
+  }
+}
+
+TEST(ConfigTest, MistakesAboutMailAreExplainedWithoutPasswords) {
+  const std::vector<const char*> good = {"--smtp", "smtp://mail.example.com", "--email-from",
+                                         "shop@example.com"};
+  const auto with_good = [&](std::vector<const char*> more) {
+    more.insert(more.begin(), good.begin(), good.end());
+    return more;
+  };
+  const std::vector<std::pair<std::vector<const char*>, const char*>> mistakes = {
+      {{"--smtp", "smtp://mail.example.com"}, "--email-from"},
+      {{"--email-from", "shop@example.com"}, "--smtp"},
+      {{"--smtp-user", "u"}, "--smtp"},
+      {{"--smtp", "mail.example.com:25", "--email-from", "a@b.example"}, "smtp://HOST"},
+      {{"--smtp", "http://mail.example.com", "--email-from", "a@b.example"}, "smtp://HOST"},
+      {{"--smtp", "smtp://", "--email-from", "a@b.example"}, "smtp://HOST"},
+      {{"--smtp", "smtp://h:x", "--email-from", "a@b.example"}, "smtp://HOST"},
+      {{"--smtp", "smtp://h:70000", "--email-from", "a@b.example"}, "smtp://HOST"},
+      {{"--smtp", "smtp://h/path", "--email-from", "a@b.example"}, "smtp://HOST"},
+      {{"--smtp", "smtp://u:secret@h", "--email-from", "a@b.example"}, "--smtp-password-file"},
+      {{"--smtp", "smtp://h", "--email-from", "shop"}, "shop@example.com"},
+      {{"--smtp", "smtp://h", "--email-from", "a@b.example\r\nBcc: c@d.example"},
+       "shop@example.com"},
+      {with_good({"--smtp-user", "u"}), "--smtp-password-file"},
+      {with_good({"--smtp-password-file", "f"}), "--smtp-user"},
+      {with_good({"--smtp-tls", "maybe"}), "--smtp-tls"},
+      {with_good({"--smtp-user", "u", "--smtp-password-file", "f", "--smtp-tls", "never"}),
+       "--smtp-tls"},
+      {with_good({"--smtp-user", "u", "--smtp-password-file", "f", "--smtp-tls", "if-offered"}),
+       "--smtp-tls"},
+      {with_good({"--email-interval", "0"}), "--email-interval"}};
+  for (const auto& [arguments, hint] : mistakes) {
+    int exit_code = -1;
+    testing::internal::CaptureStderr();
+    EXPECT_FALSE(parse(arguments, exit_code)) << arguments.back();
+    const std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_NE(text.find(hint), text.npos) << text;
+    EXPECT_EQ(text.find("secret"), text.npos) << text;
+    EXPECT_EQ(exit_code, 2);
+  }
+}
+
+TEST(ConfigTest, PasswordsAndTemplatesThatCannotBeUsedAreExplained) {
+  const auto why = [](const char* password_file, const char* templates = "") -> std::string {
+    MailConfig config;
+    config.smtp_url = "smtp://mail.example.com";
+    config.from = "shop@example.com";
+    config.user = "shop";
+    config.password_file = password_file;
+    config.templates = templates;
+    try {
+      Mail mail(config);
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  for (const char* file : {"/no/such/secret", "/dev/null", "env:ORDERD_NO_SUCH_VARIABLE"}) {
+    const std::string text = why(file);
+    EXPECT_NE(text.find("--smtp-password-file"), text.npos) << text;
+    EXPECT_EQ(text.find("secret"), text.npos) << text;
+  }
+  ::setenv("ORDERD_TEST_PASSWORD", "a secret", 1);
+  EXPECT_EQ(why("env:ORDERD_TEST_PASSWORD"), "");
+  EXPECT_NE(why("env:ORDERD_TEST_PASSWORD", "/no/such/directory"), "");
+  ::unsetenv("ORDERD_TEST_PASSWORD");
 }
 
 TEST(ConfigTest, Loopback) {
