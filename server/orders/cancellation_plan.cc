@@ -69,29 +69,49 @@ bool releases_by_itself(const pb::Payment& payment) {
 std::optional<std::int64_t> to_void(const pb::Order& order, const pb::Payment& payment) {
   if (has_open(payment, kVoid)) return std::nullopt;
   if (payment.capturable().amount_minor() > 0) {
-    if (releases_by_itself(payment)) return std::nullopt;
-    const Wide left = Wide{payment.authorized().amount_minor()} -
-                      payment.captured().amount_minor() - returned(order, payment, kVoid);
-    if (left <= 0) return std::nullopt;
-    return static_cast<std::int64_t>(std::min<Wide>(left, payment.capturable().amount_minor()));
+    const std::int64_t left = left_to_return(order, payment, kVoid);
+    if (left == 0 || releases_by_itself(payment)) return std::nullopt;
+    return left;
   }
   if (customer_may_pay(payment) && !has_voided(order, payment)) return 0;
   return std::nullopt;
 }
 
 std::optional<std::int64_t> to_refund(const pb::Order& order, const pb::Payment& payment) {
-  const Wide left = Wide{payment.captured().amount_minor()} - returned(order, payment, kRefund);
-  const Wide refund = std::min<Wide>(left, payment.refundable().amount_minor());
-  if (refund <= 0) return std::nullopt;
-  return static_cast<std::int64_t>(refund);
+  const std::int64_t left = left_to_return(order, payment, kRefund);
+  return left > 0 ? std::optional(left) : std::nullopt;
+}
+
+/// Whether the sums of a payment mean what they say.
+bool is_known(const pb::Payment& payment) {
+  return !payment.discrepancy() && payment.status() != pb::PAYMENT_STATUS_UNSYNCED;
 }
 
 bool can_be_judged(const pb::Payment& payment) {
-  if (payment.discrepancy() || payment.status() == pb::PAYMENT_STATUS_UNSYNCED) return false;
   const auto& open = payment.open_transactions();
-  return std::none_of(open.begin(), open.end(), [](const auto& transaction) {
-    return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN;
-  });
+  return is_known(payment) && std::none_of(open.begin(), open.end(), [](const auto& transaction) {
+           return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN;
+         });
+}
+
+/// What is to be returned of the payments of which `includes` is true. Voids first.
+template <class Includes>
+std::vector<pb::CancellationLeg> plan_for(const pb::Order& order, const Includes& includes) {
+  std::vector<pb::CancellationLeg> plan;
+  for (const auto kind : {kVoid, kRefund}) {
+    for (const auto& payment : order.payments()) {
+      if (!includes(payment)) continue;
+      const auto minor = kind == kVoid ? to_void(order, payment) : to_refund(order, payment);
+      if (!minor) continue;
+      auto& leg = plan.emplace_back();
+      leg.set_payment_id(payment.payment_id());
+      leg.set_kind(kind);
+      *leg.mutable_amount() = make_money(
+          payment.has_authorized() ? payment.authorized().currency_code() : order.currency_code(),
+          *minor);
+    }
+  }
+  return plan;
 }
 
 /// Whether the same was tried in this pass and refused for good.
@@ -116,6 +136,8 @@ bool is_settled(const pb::Order& order, const pb::Payment& payment) {
 class Total {
  public:
   void operator+=(std::int64_t minor) { sum_ += minor; }
+  void operator+=(const Total& other) { sum_ += other.sum_; }
+  void limit(std::int64_t most) { sum_ = std::min<Wide>(sum_, most); }
   pb::Money money(const std::string& currency) const {
     constexpr Wide kMost = std::numeric_limits<std::int64_t>::max();
     return make_money(currency, static_cast<std::int64_t>(std::min(sum_, kMost)));
@@ -137,6 +159,12 @@ struct Totals {
       (leg.initiated() ? pending : outstanding) += minor;
     }
   }
+  void operator+=(const Totals& other) {
+    refunded += other.refunded;
+    reversed += other.reversed;
+    pending += other.pending;
+    outstanding += other.outstanding;
+  }
   template <class Report>
   void write(const std::string& currency, Report& report) const {
     if (currency.empty()) return;
@@ -155,22 +183,18 @@ bool is_initiated(const pb::PaymentTransaction& transaction) {
          (transaction.kind() == kVoid || transaction.kind() == kRefund);
 }
 
+std::int64_t left_to_return(const pb::Order& order, const pb::Payment& payment,
+                            pb::TransactionKind kind) {
+  const Wide captured = payment.captured().amount_minor();
+  const bool is_void = kind == kVoid;
+  const Wide whole = is_void ? payment.authorized().amount_minor() - captured : captured;
+  const Wide open = (is_void ? payment.capturable() : payment.refundable()).amount_minor();
+  const Wide left = std::min(open, whole - returned(order, payment, kind));
+  return static_cast<std::int64_t>(std::max<Wide>(0, left));
+}
+
 std::vector<pb::CancellationLeg> plan_of(const pb::Order& order) {
-  std::vector<pb::CancellationLeg> plan;
-  for (const auto kind : {kVoid, kRefund}) {
-    for (const auto& payment : order.payments()) {
-      if (!can_be_judged(payment)) continue;
-      const auto minor = kind == kVoid ? to_void(order, payment) : to_refund(order, payment);
-      if (!minor) continue;
-      auto& leg = plan.emplace_back();
-      leg.set_payment_id(payment.payment_id());
-      leg.set_kind(kind);
-      *leg.mutable_amount() = make_money(
-          payment.has_authorized() ? payment.authorized().currency_code() : order.currency_code(),
-          *minor);
-    }
-  }
-  return plan;
+  return plan_for(order, can_be_judged);
 }
 
 NextStep next_step(const pb::Order& order) {
@@ -255,7 +279,8 @@ pb::CancellationReport report_of(const pb::Order& order) {
       status == pb::CANCELLATION_STATUS_IN_PROGRESS || status == pb::CANCELLATION_STATUS_FAILED;
   std::map<std::string_view, std::vector<pb::CancellationLeg>> legs;
   for (const auto& leg : cancellation.legs()) legs[leg.payment_id()].push_back(leg);
-  const auto plan = running ? plan_of(order) : std::vector<pb::CancellationLeg>();
+  // What comes after a leg without an answer is to be returned too, although not yet decided.
+  const auto plan = running ? plan_for(order, is_known) : std::vector<pb::CancellationLeg>();
   for (const auto& leg : plan) legs[leg.payment_id()].push_back(leg);
 
   pb::CancellationReport report;
@@ -272,9 +297,12 @@ pb::CancellationReport report_of(const pb::Order& order) {
     Totals totals;
     for (const auto& leg : found->second) {
       totals.count(leg);
-      all.count(leg);
       *part.add_legs() = leg;
     }
+    // A release is of what is left when it arrives: less than was asked for, if somebody captured
+    // at the gateway meanwhile.
+    totals.reversed.limit(payment.voided().amount_minor());
+    all += totals;
     totals.write(order.currency_code(), part);
   }
   all.write(order.currency_code(), report);

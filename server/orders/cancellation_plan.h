@@ -24,6 +24,11 @@ struct NextStep {
 };
 NextStep next_step(const pb::Order& order);
 
+/// What voids or refunds can still return of a payment: what is capturable or refundable, but never
+/// what a leg has returned or may yet, even if a reading does not show that.
+std::int64_t left_to_return(const pb::Order& order, const pb::Payment& payment,
+                            pb::TransactionKind kind);
+
 /// Whether a VOID or REFUND is PENDING with an id of the gateway's: as good as done.
 bool is_initiated(const pb::PaymentTransaction& transaction);
 

@@ -72,10 +72,11 @@ Result decide(const pb::ResolveTransactionRequest& request, const pb::Order& ord
 Result overrule(const pb::ResolveTransactionRequest& request, const pb::Order& order,
                 const pb::Payment& payment, const pb::PaymentTransaction& leg, Micros now) {
   const std::int64_t amount = leg.amount().amount_minor();
-  if (leg.kind() == pb::TRANSACTION_KIND_REFUND) {
-    const std::int64_t max = payment.refundable().amount_minor();
-    if (amount > max) return errors::refund_too_large(payment.payment_id(), amount, max);
-  } else if (amount > payment.capturable().amount_minor()) {
+  const std::int64_t max = left_to_return(order, payment, leg.kind());
+  if (amount > max && leg.kind() == pb::TRANSACTION_KIND_REFUND) {
+    return errors::refund_too_large(payment.payment_id(), amount, max);
+  }
+  if (amount > max) {
     return errors::payment_not_voidable(payment.payment_id(), status_name(payment.status()));
   }
   return decide(request, order, payment, leg, now);

@@ -317,7 +317,13 @@ class CancellationWorld {
     if (order.SerializeAsString() != before) broken = "begin altered its input";
     return result;
   }
-  bool begin(const pb::CancelOrderRequest& request = {}) { return apply(try_begin(request)); }
+  /// As the driver does it: what has never been read is read first.
+  bool begin(const pb::CancelOrderRequest& request = {}) {
+    for (const auto& [id, bank] : banks) {
+      if (payment(id).status() == pb::PAYMENT_STATUS_UNSYNCED) sync(id);
+    }
+    return apply(try_begin(request));
+  }
   Result try_advance(const std::vector<PaymentReading>& readings) {
     const std::string before = order.SerializeAsString();
     auto result = advance_cancellation(readings, cancellation(), target(), context());
@@ -436,19 +442,15 @@ class CancellationWorld {
       if (!same) return "a leg is not what its transaction is: " + leg.ShortDebugString();
     }
     for (const auto& payment : order.payments()) {
-      std::map<pb::TransactionKind, std::int64_t> moved;
+      std::int64_t refunded = 0;
       int voids = 0;
       for (const auto& leg : cancellation.legs()) {
         if (leg.payment_id() != payment.payment_id() || leg.status() == kFailed) continue;
-        moved[leg.kind()] += leg.amount().amount_minor();
+        if (leg.kind() == kRefund) refunded += leg.amount().amount_minor();
         if (leg.kind() == kVoid && leg.status() != kSucceeded) ++voids;
       }
-      if (moved[kRefund] > payment.captured().amount_minor()) return "refunded more than captured";
+      if (refunded > payment.captured().amount_minor()) return "refunded more than captured";
       if (voids > 1) return "two voids of one payment at once";
-      if (moved[kVoid] + payment.captured().amount_minor() > payment.authorized().amount_minor() &&
-          moved[kVoid] > 0 && voids == 0) {
-        return "released more than authorized";
-      }
     }
     return "";
   }

@@ -92,7 +92,7 @@ TEST_F(CancellationLegs, OfAllPaymentsAreVoidsFirst) {
 
 TEST_F(CancellationLegs, AnOpenPaymentIsClosed) {
   world.add_open("p", 100);
-  ASSERT_TRUE(world.begin()) << "it need not have been synced";
+  ASSERT_TRUE(world.begin());
   world.drive();
   EXPECT_EQ(status(), "COMPLETED");
   EXPECT_THAT(legs(), ElementsAre("p VOID 0 SUCCEEDED"));
@@ -280,6 +280,23 @@ TEST_F(CancellationLegs, AnOperatorCanNotReturnWhatIsNotThere) {
   // Only legs of a cancellation that waits for a decision.
   world.order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_COMPLETED);
   EXPECT_REFUSED(world.try_resolve(leg, true), "TRANSACTION_FINAL");
+}
+
+TEST_F(CancellationLegs, AnOperatorsWordIsTakenOnceForTheSameMoney) {
+  world.add("p", 100, 100);
+  world.fault = always(Fault::kRefuses);
+  ASSERT_TRUE(world.begin());
+  world.drive();
+  ASSERT_TRUE(world.begin());
+  world.drive();
+  EXPECT_THAT(legs(), ElementsAre("p REFUND 100 FAILED", "p REFUND 100 FAILED"));
+  const auto tried = world.order.cancellation();
+  ASSERT_TRUE(world.resolve(tried.legs(0).transaction_id(), true));
+  // The gateway knows better, but that is no reason to believe a second word.
+  world.sync("p");
+  EXPECT_EQ(world.payment("p").refundable().amount_minor(), 100);
+  world.order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_FAILED);
+  EXPECT_REFUSED(world.try_resolve(tried.legs(1).transaction_id(), true), "AMOUNT_TOO_LARGE");
 }
 
 TEST_F(CancellationLegs, AVoidByAnOperatorsWord) {
