@@ -145,6 +145,13 @@ Result begin_cancellation(const pb::CancelOrderRequest& request,
     *order.mutable_cancellation() = *std::move(begun);
   }
   if (auto refusal = check_gateways(before, *cancellation.gateways); !refusal.ok()) return refusal;
+  if (!request.validate_only()) {
+    for (const auto& payment : before.payments()) {
+      if (payment.status() == pb::PAYMENT_STATUS_UNSYNCED) {
+        return errors::payment_unsynced(payment.payment_id());
+      }
+    }
+  }
   order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_IN_PROGRESS);
   order.mutable_cancellation()->set_pass(before.cancellation().pass() + 1);
 

@@ -95,6 +95,10 @@ class Processor::Impl {
 
   milliseconds lease() const { return options.call_timeout + options.lease_margin; }
 
+  static void sync(const std::shared_ptr<Impl>& impl, Command command, std::string payment_id,
+                   Deadline deadline);
+  static void cancel(const std::shared_ptr<Impl>& impl, Command command, Deadline deadline);
+
   Deadline answer_by(Deadline deadline) const {
     const auto now = Clock::now();
     return deadline - std::min<Clock::duration>(options.answer_margin, (deadline - now) / 2);
@@ -403,16 +407,42 @@ void Processor::attempt(Command command, std::string payment_id, Deadline deadli
       ->start();
 }
 
-void Processor::sync(Command command, std::string payment_id, Deadline deadline) {
-  using Call = Impl::Call;
-  std::make_shared<Call>(impl_, Call::Kind::kSync, std::move(command), std::move(payment_id),
+void Processor::Impl::sync(const std::shared_ptr<Impl>& impl, Command command,
+                           std::string payment_id, Deadline deadline) {
+  std::make_shared<Call>(impl, Call::Kind::kSync, std::move(command), std::move(payment_id),
                          deadline)
       ->start();
 }
 
+/// With payments that no gateway has been asked about nothing is begun: they are synced first, and
+/// the caller hears at once if that can't be done.
+void Processor::Impl::cancel(const std::shared_ptr<Impl>& impl, Command command,
+                             Deadline deadline) {
+  Command begin = command;
+  begin.done = [impl, command = std::move(command), deadline](AnswerOr answer) mutable {
+    if (errors::reason(answer.status()) != "PAYMENT_UNSYNCED") {
+      return command.done(std::move(answer));
+    }
+    Command first = own_command(command.order_id);
+    first.order_id_text = command.order_id_text;
+    first.expected_etag = command.expected_etag;
+    first.done = [impl, command = std::move(command), deadline](AnswerOr synced) mutable {
+      if (!synced.ok()) return command.done(synced.status());
+      if (!command.expected_etag.empty()) command.expected_etag = synced->etag;
+      cancel(impl, std::move(command), deadline);
+    };
+    sync(impl, std::move(first), "", deadline);
+  };
+  impl->cancellations->cancel(std::move(begin), impl->answer_by(deadline),
+                              std::make_shared<Ticket>(impl));
+}
+
+void Processor::sync(Command command, std::string payment_id, Deadline deadline) {
+  Impl::sync(impl_, std::move(command), std::move(payment_id), deadline);
+}
+
 void Processor::cancel(Command command, Deadline deadline) {
-  impl_->cancellations->cancel(std::move(command), impl_->answer_by(deadline),
-                               std::make_shared<Impl::Ticket>(impl_));
+  Impl::cancel(impl_, std::move(command), deadline);
 }
 
 void Processor::reconcile(const Uuid& order_id, const std::string& payment_id, Deadline until,

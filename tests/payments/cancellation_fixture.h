@@ -83,7 +83,15 @@ class CancellationTestOn : public OnDatabase<Base> {
     return std::make_unique<MoneyServer>(storage_, gateway_, options, limits);
   }
 
+  /// An order with payments that have been synced.
   Paid pay(MoneyServer& node, const std::vector<Money>& payments = {Money{}}) {
+    Paid paid = attach(node, payments);
+    const AnswerOr synced = node.sync(paid.order);
+    EXPECT_TRUE(synced.ok()) << synced.status();
+    return paid;
+  }
+  /// An order with payments of which nobody has asked the gateway.
+  Paid attach(MoneyServer& node, const std::vector<Money>& payments = {Money{}}) {
     pb::CreateOrderRequest request = new_order();
     request.mutable_order()->mutable_customer()->set_email("jane@example.com");
     const AnswerOr created = node.server.call(create(request));

@@ -182,9 +182,27 @@ TEST_F(CancellationTest, ARetryAndAnotherCallAreAnsweredAtOnce) {
   EXPECT_THAT(gateway_->calls(), SizeIs(1));
 }
 
+TEST_F(CancellationTest, WhatWasNeverSyncedIsSyncedFirst) {
+  const auto node = serve();
+  const Paid paid = attach(*node, {{1000, 300}});
+  const std::string etag = stored(*node, paid).etag();
+  gateway_->fail_fetch(paid.references[0], FetchError{});
+  EXPECT_REASON(cancel(*node, cancel_request(paid.order)), "GATEWAY_UNAVAILABLE");
+  EXPECT_EQ(stored(*node, paid).etag(), etag) << "nothing was begun";
+
+  gateway_->fail_fetch(paid.references[0], std::nullopt);
+  auto request = cancel_request(paid.order);
+  request.set_etag(etag);
+  const AnswerOr answer = cancel(*node, request);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->order->order.cancellation().status(), kCompleted);
+  expect_returned(*node, paid);
+  expect_nothing_sent_twice();
+}
+
 TEST_F(CancellationTest, ARefusalAsksNobodyAndWritesNothing) {
   const auto node = serve();
-  const Paid paid = pay(*node);
+  const Paid paid = attach(*node);
   auto request = cancel_request(paid.order);
   request.set_target_state_id("no-such-state");
   const std::string etag = stored(*node, paid).etag();
@@ -370,7 +388,7 @@ TEST_F(CancellationTest, AGatewayThatIsLeftAloneIsNotAsked) {
   const AnswerOr answer = cancel(*node, cancel_request(second.order));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->order->order.cancellation().status(), kInProgress);
-  EXPECT_EQ(gateway_->fetches(second.references[0]), 0);
+  EXPECT_EQ(gateway_->fetches(second.references[0]), 1) << "by its sync";
 }
 
 TEST_F(CancellationTest, AnExternalRefundIsWaitedForUntilSomebodyConfirmsIt) {
@@ -426,7 +444,7 @@ TEST_F(CancellationTest, AfterARefusalAnotherCallTriesAgainWithNewKeys) {
 
 TEST_F(CancellationTest, APreviewAsksTheGatewaysAndWritesNothing) {
   const auto node = serve();
-  const Paid paid = pay(*node, {{1000, 300}});
+  const Paid paid = attach(*node, {{1000, 300}});
   auto request = cancel_request(paid.order);
   request.set_validate_only(true);
   const std::string etag = stored(*node, paid).etag();
@@ -449,7 +467,7 @@ TEST_F(CancellationTest, APreviewAsksTheGatewaysAndWritesNothing) {
 
 TEST_F(CancellationTest, APreviewWithoutAGatewayIsProvisional) {
   const auto node = serve();
-  const Paid paid = pay(*node, {{1000, 0}, {500, 500}});
+  const Paid paid = attach(*node, {{1000, 0}, {500, 500}});
   gateway_->fail_fetch(paid.references[1], FetchError{});
   auto request = cancel_request(paid.order);
   request.set_validate_only(true);
