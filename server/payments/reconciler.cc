@@ -57,6 +57,7 @@ class Reconciler::Impl : public std::enable_shared_from_this<Impl> {
     int not_asked = 0;
   };
 
+  std::vector<std::string> accounts_to_ask() const;
   void finish(Pass& pass, const storage::DueCheck& check, const Visit& visit);
   /// With the mutex held.
   void count(Pass& pass, const storage::DueCheck& check, const Visit& visit);
@@ -78,6 +79,14 @@ class Reconciler::Impl : public std::enable_shared_from_this<Impl> {
   std::set<std::string> warned_;
 };
 
+std::vector<std::string> Reconciler::Impl::accounts_to_ask() const {
+  // What can't be asked now stays due, and its tries are not counted.
+  const Accounts& accounts = processor_.accounts();
+  std::vector<std::string> names = accounts.names();
+  std::erase_if(names, [&](const auto& name) { return !accounts.available(name).ok(); });
+  return names;
+}
+
 int Reconciler::Impl::pass() {
   int room = 0;
   std::vector<storage::Postponement> group;
@@ -95,7 +104,7 @@ int Reconciler::Impl::pass() {
   run->lease_until = now + options_.claim.count();
   std::vector<storage::DueCheck> due;
   try {
-    due = storage_.claim_due_checks(processor_.accounts().names(), now, run->lease_until, room);
+    due = storage_.claim_due_checks(accounts_to_ask(), now, run->lease_until, room);
   } catch (const storage::Error& error) {
     spdlog::warn("payments to reconcile could not be claimed: {}", error.what());
     return 0;

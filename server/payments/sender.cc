@@ -48,17 +48,37 @@ std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& led
   return last;
 }
 
-/// `first_check`: how long the gateway is left alone that has not answered.
+/// When the oldest attempt without an answer was made.
+std::optional<Micros> unknown_since(const pb::Order& order, const std::string& payment_id) {
+  std::optional<Micros> since;
+  const pb::Payment* payment = rules::find_payment(order, payment_id);
+  if (payment == nullptr) return since;
+  for (const pb::PaymentTransaction& transaction : payment->open_transactions()) {
+    if (transaction.status() != pb::TRANSACTION_STATUS_UNKNOWN) continue;
+    const Micros time = rules::to_micros(transaction.create_time());
+    since = std::min(since.value_or(time), time);
+  }
+  return since;
+}
+
+/// `first_check`: how long an attempt is left alone after it was not answered. Another attempt that
+/// is settled does not put off the question what became of it.
 Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
                        const CallResult& result, std::chrono::microseconds first_check) {
   Command command = own_command(order_id);
   command.transaction_id = attempt_id;
   command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
     auto change = rules::settle(payment_id, attempt_id, result, target, context);
-    if (!change.ok() || is_answer(result.kind)) return change;
-    const std::chrono::microseconds wished = result.retry_after.value_or(milliseconds(0));
+    if (!change.ok() || !change->after) return change;
+    const auto since = unknown_since(*change->after, payment_id);
+    if (!since) return change;
+    const Micros wished =
+        std::chrono::microseconds(result.retry_after.value_or(milliseconds(0))).count();
+    const Micros check = is_answer(result.kind)
+                             ? std::max(*since + first_check.count(), context.now)
+                             : context.now + std::max(first_check.count(), wished);
     for (PaymentSchedule& schedule : change->schedule) {
-      schedule.next_check = context.now + std::max(first_check, wished).count();
+      schedule.next_check = std::min(schedule.next_check.value_or(check), check);
     }
     return change;
   };
@@ -95,16 +115,18 @@ std::variant<Reading, FetchError> Sender::fetch(const pb::Payment& payment,
   Gateway* gateway = accounts_.find(account);
   if (gateway == nullptr) return FetchError{FetchError::Kind::kUnavailable, {}, std::nullopt};
   accounts_.enter(account);
+  const auto began = Clock::now();
+  const Deadline end = call_deadline(deadline);
   std::variant<Reading, FetchError> result;
   try {
-    result = gateway->fetch({payment.gateway_reference(), currency_code}, call_deadline(deadline));
+    result = gateway->fetch({payment.gateway_reference(), currency_code}, end);
   } catch (const std::exception&) {
     // What an exception says may be a gateway's text.
     spdlog::error("reading a payment of account {} failed", account);
     result = FetchError{FetchError::Kind::kUnavailable, {}, std::nullopt};
   }
   const auto* error = std::get_if<FetchError>(&result);
-  accounts_.leave(account, error == nullptr || error->kind != FetchError::Kind::kUnavailable);
+  report(account, error == nullptr || error->kind != FetchError::Kind::kUnavailable, began, end);
   return result;
 }
 
@@ -119,13 +141,15 @@ CallResult Sender::call(const pb::Payment& payment, const pb::PaymentTransaction
     return result;
   }
   accounts_.enter(account);
+  const auto began = Clock::now();
+  const Deadline end = call_deadline(lease_end);
   try {
-    result = call_gateway(*gateway, payment, attempt, call_deadline(lease_end));
+    result = call_gateway(*gateway, payment, attempt, end);
   } catch (const std::exception&) {
     spdlog::error("attempt {} failed within the gateway of account {}", attempt.transaction_id(),
                   account);
   }
-  accounts_.leave(account, is_answer(result.kind));
+  report(account, is_answer(result.kind), began, end);
   return result;
 }
 
@@ -263,6 +287,11 @@ absl::StatusOr<Answer> Sender::run_until(const Command& command, Deadline end) {
 
 Deadline Sender::call_deadline(Deadline end) const {
   return std::min(Clock::now() + call_timeout_, end);
+}
+
+void Sender::report(const std::string& account, bool answered, Deadline began, Deadline deadline) {
+  // A caller in a hurry says nothing about the gateway.
+  if (answered || deadline - began >= call_timeout_ / 2) accounts_.leave(account, answered);
 }
 
 void Sender::pause(milliseconds time) {

@@ -59,6 +59,8 @@ class Sender {
   /// Until it is not refused for a reason that passes, or the time is over.
   absl::StatusOr<engine::Answer> run_until(const engine::Command& command, Deadline end);
   Deadline call_deadline(Deadline end) const;
+  /// Tells the circuit breaker how a call ended that had time until `deadline`.
+  void report(const std::string& account, bool answered, Deadline began, Deadline deadline);
 
   engine::Engine& engine_;
   Accounts& accounts_;

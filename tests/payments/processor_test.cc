@@ -529,6 +529,27 @@ TEST_F(ProcessorTest, WhatAGatewayThrowsIsNotLogged) {
   EXPECT_THAT(log.str(), testing::Not(testing::HasSubstr("4242")));
 }
 
+TEST_F(ProcessorTest, OnlyTimeEnoughToAnswerCountsAgainstAGateway) {
+  MoneyServer node(storage_, gateway_, {}, {.failures = 2, .pause = std::chrono::hours(1)});
+  const Paid paid = pay();
+  gateway_->fail_fetch(paid.reference, FetchError{});
+  pb::SyncPaymentsRequest request;
+  request.set_order_id(paid.order.to_string());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_FALSE(get(node.send_sync(request, in(std::chrono::seconds(5)))).ok());
+  }
+  EXPECT_TRUE(node.accounts.available(kAccount).ok());
+  for (int i = 0; i < 2; ++i) EXPECT_REASON(node.sync(paid.order), "GATEWAY_UNAVAILABLE");
+  EXPECT_FALSE(node.accounts.available(kAccount).ok());
+
+  // Nothing is tried and nothing asked until the pause is over.
+  const int fetches = gateway_->fetches(paid.reference);
+  EXPECT_REASON(node.sync(paid.order), "GATEWAY_UNAVAILABLE");
+  EXPECT_REASON(node.call(capture(paid, 100)), "GATEWAY_UNAVAILABLE");
+  EXPECT_EQ(gateway_->fetches(paid.reference), fetches);
+  EXPECT_THAT(node.ledger(paid.order), IsEmpty());
+}
+
 /// One thread for the gateway, so that a second call waits.
 class OneThread : public ProcessorTest {
  protected:

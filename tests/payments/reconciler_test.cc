@@ -202,17 +202,25 @@ TEST_P(ReconcilerTest, AQuietPaymentIsVisitedDailyAndASettledOneNoMore) {
 }
 
 TEST_P(ReconcilerTest, AGatewayThatIsLeftAloneIsNotAsked) {
-  const auto node = serve({.failures = 1, .pause = std::chrono::hours(1)});
-  const Paid paid = pay(*node);
-  abandon_capture(*node, paid);
-  gateway_->fail_fetch(paid.reference, FetchError{});
+  const auto node = serve({.threads = 1, .failures = 1, .pause = std::chrono::hours(1)});
+  std::vector<Paid> all;
+  for (int i = 0; i < 3; ++i) {
+    all.push_back(pay(*node));
+    abandon_capture(*node, all.back());
+  }
+  const auto before = gateway_->fetches();
+  for (const Paid& paid : all) gateway_->fail_fetch(paid.reference, FetchError{});
   make_due();
-  ASSERT_EQ(pass(*node), 1);  // opens the circuit
-  const int fetches = gateway_->fetches(paid.reference);
+  ASSERT_EQ(pass(*node), 3);  // the first of which opens the circuit
+  int asked = 0;
+  for (const auto& [reference, count] : gateway_->fetches()) asked += count - before.at(reference);
+  EXPECT_EQ(asked, 1);
+  for (const Paid& paid : all) EXPECT_GT(next_check(paid), now());
+  EXPECT_THAT(gateway_->calls(), IsEmpty());
+
   make_due();
-  ASSERT_EQ(pass(*node), 1);
-  EXPECT_EQ(gateway_->fetches(paid.reference), fetches);
-  EXPECT_GT(next_check(paid), now());
+  EXPECT_EQ(pass(*node), 0);
+  EXPECT_EQ(next_check(all[0]), 1) << "due as before";
 }
 
 TEST_P(ReconcilerTest, AnExternalAttemptIsSimplyMadeAgain) {
