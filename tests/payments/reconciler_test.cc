@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <spdlog/sinks/ringbuffer_sink.h>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <atomic>
 #include <set>
@@ -279,6 +282,56 @@ TEST_P(ReconcilerTest, StoppingEndsAPassAndWhatItHeldComesDueAgain) {
     EXPECT_GT(*next, now());
   }
   EXPECT_EQ(reconciler.pass(), 0) << "none after the end";
+}
+
+TEST_P(ReconcilerTest, APaymentThatStaysUnresolvedForADayIsWarnedOfOnce) {
+  Paid paid;
+  {
+    const auto before = serve();
+    paid = pay(*before);
+    abandon_capture(*before, paid);
+  }
+  // As if it had been two days ago.
+  auto& session = raw().session();
+  internal::PaymentDetails details;
+  {
+    auto rows = session.query(
+        session.sql() << "SELECT details FROM order_payments WHERE order_id = " << paid.order, 1);
+    ASSERT_TRUE(rows.next());
+    ASSERT_TRUE(details.ParseFromString(rows.text(0)));
+  }
+  ASSERT_EQ(details.open_transactions_size(), 1);
+  auto& created = *details.mutable_open_transactions(0)->mutable_create_time();
+  created.set_seconds(created.seconds() - 2 * 24 * 3600);
+  session.execute(session.sql() << "UPDATE order_payments SET details = "
+                                << storage::Blob{details.SerializeAsString()}
+                                << " WHERE order_id = " << paid.order);
+  gateway_->fail_fetch(paid.reference, FetchError{});
+
+  const auto sink = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(1000);
+  const auto logger = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("captured", sink));
+  const auto lines_with = [&](const std::string& text) {
+    int count = 0;
+    for (const std::string& line : sink->last_formatted()) {
+      if (line.find(text) != std::string::npos) ++count;
+    }
+    return count;
+  };
+  const auto node = serve({.failures = 1'000'000});
+  {
+    Reconciler reconciler(*storage_, node->processor, {});
+    for (int passes = 1; passes <= 3; ++passes) {
+      make_due();
+      EXPECT_EQ(reconciler.pass(), 1);
+      while (lines_with("reconciled payments: 0 with news, 1 without") < passes) {
+        std::this_thread::yield();
+      }
+    }
+  }
+  EXPECT_EQ(lines_with("payment " + paid.payment + " of order"), 4) << "3 readings, 1 warning";
+  EXPECT_EQ(lines_with("unresolved for more than a day"), 1);
+  spdlog::set_default_logger(logger);
 }
 
 TEST_P(ReconcilerTest, AThousandAttemptsAreSettledByTwoServersAndNoneTwice) {
