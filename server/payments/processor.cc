@@ -259,9 +259,12 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   }
 
   void fold(std::vector<rules::PaymentReading> readings) {
-    rules::Rule rule = [readings = std::move(readings), ids = Uuid::generate()](
-                           const rules::Target& target, const rules::Context& context) {
-      return rules::fold_readings(readings, ids, target, context);
+    rules::Rule rule = [readings = std::move(readings), ids = Uuid::generate(),
+                        first_check = impl_->options.first_check](const rules::Target& target,
+                                                                  const rules::Context& context) {
+      auto change = rules::fold_readings(readings, ids, target, context);
+      if (change.ok()) ask_in_time(*change, context.now, first_check);
+      return change;
     };
     if (kind_ == Kind::kSync || command_.validate_only) {
       Command command = command_;

@@ -61,24 +61,21 @@ std::optional<Micros> unknown_since(const pb::Order& order, const std::string& p
   return since;
 }
 
-/// `first_check`: how long an attempt is left alone after it was not answered. Another attempt that
-/// is settled does not put off the question what became of it.
+/// `first_check`: how long an attempt is left alone after it was not answered.
 Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
                        const CallResult& result, std::chrono::microseconds first_check) {
   Command command = own_command(order_id);
   command.transaction_id = attempt_id;
   command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
     auto change = rules::settle(payment_id, attempt_id, result, target, context);
-    if (!change.ok() || !change->after) return change;
-    const auto since = unknown_since(*change->after, payment_id);
-    if (!since) return change;
-    const Micros wished =
-        std::chrono::microseconds(result.retry_after.value_or(milliseconds(0))).count();
-    const Micros check = is_answer(result.kind)
-                             ? std::max(*since + first_check.count(), context.now)
-                             : context.now + std::max(first_check.count(), wished);
+    if (!change.ok()) return change;
+    if (is_answer(result.kind)) {
+      ask_in_time(*change, context.now, first_check);
+      return change;
+    }
+    const std::chrono::microseconds wished = result.retry_after.value_or(milliseconds(0));
     for (PaymentSchedule& schedule : change->schedule) {
-      schedule.next_check = std::min(schedule.next_check.value_or(check), check);
+      schedule.next_check = context.now + std::max(first_check, wished).count();
     }
     return change;
   };
@@ -86,6 +83,16 @@ Command settle_command(const Uuid& order_id, const std::string& payment_id, cons
 }
 
 }  // namespace
+
+void ask_in_time(rules::Change& change, Micros now, std::chrono::microseconds first_check) {
+  if (!change.after) return;
+  for (PaymentSchedule& schedule : change.schedule) {
+    const auto since = unknown_since(*change.after, schedule.payment_id);
+    if (!since) continue;
+    const Micros check = std::max(*since + first_check.count(), now);
+    schedule.next_check = std::min(schedule.next_check.value_or(check), check);
+  }
+}
 
 Command own_command(const Uuid& order_id) {
   Command command;
@@ -231,10 +238,12 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
     const auto found = std::make_shared<Folded>();
     Command command = own_command(order_id);
     command.wants_ledger = true;
-    command.rule = [=, ids = Uuid::generate()](const rules::Target& target,
-                                               const rules::Context& context) -> rules::Result {
+    command.rule = [=, first_check = first_check_, ids = Uuid::generate()](
+                       const rules::Target& target,
+                       const rules::Context& context) -> rules::Result {
       auto change = rules::fold_readings(readings, ids, target, context);
       if (!change.ok()) return change;
+      ask_in_time(*change, context.now, first_check);
       const pb::Order& after = change->after ? *change->after : *target.order;
       if (const pb::Payment* folded = rules::find_payment(after, payment_id)) {
         found->send_again = rules::to_send_again(after, *folded, *context.settings, context.now);
@@ -257,7 +266,7 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
       return std::move(*found);
     }
     order = nullptr;
-    pause(std::exchange(delay, delay * 2));
+    pause(std::exchange(delay, std::min(delay * 2, kLongestPause)));
   }
 }
 

@@ -72,6 +72,9 @@ class Sender {
   bool stopping_ = false;
 };
 
+/// What else is changed does not put off the question what became of an attempt without an answer: it
+/// is asked `first_check` after the attempt was made, or at once if that is over.
+void ask_in_time(rules::Change& change, Micros now, std::chrono::microseconds first_check);
 /// A command of the server itself.
 engine::Command own_command(const Uuid& order_id);
 /// Why a reading could not be had, as an error.
