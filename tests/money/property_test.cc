@@ -232,6 +232,8 @@ class Sequence {
     EXPECT_FALSE(answer->replayed);
     EXPECT_EQ(transaction.amount().amount_minor(), attempt.amount);
     check_status(operation, kind, attempt.amount, transaction);
+    // Where it was not in the state that was supposed, the gateway has been read.
+    if (transaction.status() == kFailed) surprised_ = true;
     if (in_step()) check_sums(operation, transaction, payment_of(answer->order));
   }
 
