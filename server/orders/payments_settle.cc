@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "server/orders/fields.h"
+#include "server/orders/payment_fold.h"
 #include "server/orders/payments.h"
 #include "server/orders/payments_edit.h"
 #include "server/orders/payments_sums.h"
@@ -90,6 +91,30 @@ Result leave_open(const pb::Order& order, const pb::Payment& payment,
   return change;
 }
 
+/// Somebody has seen to what happened: nothing of it has to be looked at any more.
+Change acknowledge(const pb::Order& order, const pb::Payment& payment, const std::string& id,
+                   Micros now, const std::string& reason) {
+  const auto& open = payment.open_transactions();
+  const bool remains = payment.discrepancy() || std::any_of(open.begin(), open.end(), is_manual);
+  if (!payment.attention() || remains) return unchanged(payment.payment_id(), id);
+  PaymentEdit edit(order, payment);
+  edit.payment().set_attention(false);
+  Change change = edit.done(now, reason);
+  change.outcome.set_transaction_id(id);
+  return change;
+}
+
+/// Whether a reading says, sooner or later, what became of an open transaction. One that a gateway
+/// without attempt ids does not show, and that is too old to be sent again, may hide in its sums.
+bool gateway_tells(const pb::Payment& payment, const pb::PaymentTransaction& open,
+                   const GatewayDirectory& gateways, Micros now) {
+  const std::string& account = payment.gateway_account();
+  if (account == kExternal || !gateways.configured(account) || is_manual(open)) return false;
+  return payment.capabilities().lookup_by_attempt() ||
+         open.status() != pb::TRANSACTION_STATUS_UNKNOWN ||
+         !too_old_to_send(open, payment.capabilities(), now);
+}
+
 }  // namespace
 
 Result settle(std::string_view payment_id, const Uuid& transaction_id, const CallResult& result,
@@ -139,15 +164,10 @@ Result resolve_transaction(const pb::ResolveTransactionRequest& request,
   const std::string& id = target.transaction->transaction_id();
   const auto* open = find_open(*payment, id);
   if (!open) {
-    if (target.transaction->status() == request.status()) {
-      return unchanged(payment->payment_id(), id);
-    }
-    return errors::transaction_final(id);
+    if (target.transaction->status() != request.status()) return errors::transaction_final(id);
+    return acknowledge(order, *payment, id, context.now, request.reason());
   }
-  const std::string& account = payment->gateway_account();
-  const bool gateway_tells =
-      account != kExternal && gateways.configured(account) && !is_manual(*open);
-  if (gateway_tells) return errors::gateway_can_tell(id);
+  if (gateway_tells(*payment, *open, gateways, context.now)) return errors::gateway_can_tell(id);
 
   pb::PaymentTransaction transaction = *open;
   if (request.status() == pb::TRANSACTION_STATUS_SUCCEEDED) {

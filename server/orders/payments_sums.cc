@@ -70,6 +70,7 @@ std::int64_t capturable(const pb::Payment& payment) {
 }
 
 std::int64_t refundable(const pb::Payment& payment) {
+  if (impossible(payment)) return 0;
   return left(payment.captured().amount_minor() - payment.refunded().amount_minor(),
               reserved(payment, pb::TRANSACTION_KIND_REFUND));
 }
@@ -100,6 +101,7 @@ bool is_manual(const pb::PaymentTransaction& transaction) {
 }
 
 std::int64_t remainder(const pb::Payment& payment) {
+  if (impossible(payment)) return 0;
   const auto used = add(payment.captured().amount_minor(), payment.voided().amount_minor());
   return left(payment.authorized().amount_minor(), used);
 }

@@ -321,6 +321,28 @@ TEST_F(PaymentsResolve, AtAGatewayAttentionStays) {
   EXPECT_TRUE(payment().attention());
   apply(resolve(id, true));
   EXPECT_TRUE(payment().attention()) << "a payment does not say what else it was for";
+
+  const auto seen = resolve(id, true);
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  EXPECT_EQ(seen->outcome.transaction_id(), id);
+  EXPECT_EQ(seen->schedule[0].unresolved_since, std::nullopt);
+  EXPECT_EQ(seen->events[0].payment_changed().reason(), "the bank says so");
+  apply(seen);
+  EXPECT_FALSE(payment().attention()) << "somebody has seen to it";
+  expect_nothing(resolve(id, true), id);
+}
+
+TEST_F(PaymentsResolve, AnAttemptThatMayHideInSumsIsSomebodysToDecide) {
+  payment().set_gateway_account("bank");
+  have({100, 50, 0, 0});
+  payment().mutable_capabilities()->set_lookup_by_attempt(false);
+  payment().mutable_capabilities()->mutable_key_lifetime()->set_seconds(24 * 3600);
+  const auto id = apply(refund(20));
+  EXPECT_REFUSED(resolve(id, true), "GATEWAY_CAN_TELL");
+  *payment().mutable_open_transactions(0)->mutable_create_time() = to_timestamp(kNow - 23 * kHours);
+  EXPECT_TRUE(resolve(id, true).ok());
+  payment().mutable_capabilities()->set_lookup_by_attempt(true);
+  EXPECT_REFUSED(resolve(id, true), "GATEWAY_CAN_TELL");
 }
 
 TEST_F(PaymentsResolve, IsAllowedWhileTheOrderIsBeingCanceled) {

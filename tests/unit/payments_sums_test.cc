@@ -104,11 +104,11 @@ TEST_F(PaymentsSums, ThatDontFitAreNotBooked) {
 TEST_F(PaymentsSums, ThatCantBeAreADiscrepancy) {
   EXPECT_EQ(derived({100, 60, 20, 30}), "10 40");
   EXPECT_EQ(derived({100, 60, 60, 40}), "0 0");
-  EXPECT_EQ(derived({100, 60, 20, 41}), "0 40 discrepancy attention");
-  EXPECT_EQ(derived({100, 101, 0, 0}), "0 101 discrepancy attention");
-  EXPECT_EQ(derived({100, 60, 61, 0}), "40 0 discrepancy attention");
+  EXPECT_EQ(derived({100, 60, 20, 41}), "0 0 discrepancy attention");
+  EXPECT_EQ(derived({100, 101, 0, 0}), "0 0 discrepancy attention");
+  EXPECT_EQ(derived({100, 60, 61, 0}), "0 0 discrepancy attention");
   EXPECT_EQ(derived({-1, 0, 0, 0}), "0 0 discrepancy attention");
-  EXPECT_EQ(derived({kMax, kMax, 0, kMax}), "0 " + std::to_string(kMax) + " discrepancy attention");
+  EXPECT_EQ(derived({kMax, kMax, 0, kMax}), "0 0 discrepancy attention");
   EXPECT_EQ(derived({kMax, kMax, kMax, 0}), "0 0");
 }
 
