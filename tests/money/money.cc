@@ -486,10 +486,11 @@ void expect_equal_books(const Shop& shop, const Paid& paid, bool open_allowed) {
     if (it == unmatched.end()) {
       // The order may not have been told the gateway's id.
       it = std::find_if(unmatched.begin(), unmatched.end(), [&](const auto* transaction) {
+        const bool amount = transaction->amount().amount_minor() == movement.amount_minor() ||
+                            (adjusted && movement.kind() == pb::TRANSACTION_KIND_VOID);
         return same(transaction) && !transaction->foreign() &&
                transaction->gateway_transaction_id().empty() &&
-               (ids || (transaction->status() == movement.status() &&
-                        transaction->amount().amount_minor() == movement.amount_minor()));
+               (ids || (transaction->status() == movement.status() && amount));
       });
     }
     if (it == unmatched.end()) {
