@@ -224,7 +224,11 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
       return caller_->answer(errors::payment_not_found(order->order.order_id(), payment_id_));
     }
     for (const pb::Payment& payment : payments_) {
-      const absl::Status available = impl_->accounts.available(payment.gateway_account());
+      const std::string& account = payment.gateway_account();
+      if (!impl_->accounts.configured(account)) {
+        return caller_->answer(errors::gateway_not_configured(account));
+      }
+      const absl::Status available = impl_->accounts.available(account);
       if (!available.ok()) return caller_->answer(available);
     }
     if (payments_.empty()) return fold({});
