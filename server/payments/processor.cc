@@ -17,6 +17,7 @@
 #include "server/payments/caller.h"
 #include "server/payments/failpoint.h"
 #include "server/payments/sender.h"
+#include "storage/wall_clock.h"
 
 namespace orderd::payments {
 namespace {
@@ -33,12 +34,6 @@ constexpr int kMaxReadings = 20;
 constexpr milliseconds kFirstPause{10};
 constexpr milliseconds kLongestPause{200};
 constexpr milliseconds kRetryDelay{1'000};
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 rules::Result change_nothing(const rules::Target&, const rules::Context&) {
   return rules::Change{};

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "storage/wall_clock.h"
+
 namespace orderd::payments {
 namespace {
 
@@ -24,12 +26,6 @@ constexpr std::size_t kGroup = 100;
 constexpr Micros kOverdue = 24LL * 3600 * 1'000'000;
 /// How many payments are remembered as warned of.
 constexpr std::size_t kMaxWarned = 10'000;
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 /// Up to a fifth more or less, so that what failed together does not come back together.
 microseconds jittered(microseconds delay) {
