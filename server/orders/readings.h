@@ -31,8 +31,8 @@ struct PaymentReading {
 ///    attempt id (for the VOID of a final capture: the capture's attempt id), or else, where the
 ///    gateway does not keep attempt ids, to the oldest open transaction of its kind and amount (a
 ///    VOID: of any amount) unless it is a day older than that. An open transaction takes over the
-///    movement's status, amount, id and time; a final one only the status, if the movement
-///    contradicts it (a refund that failed later), with `attention`.
+///    movement's status, amount, id and time; a final one too, but only if the movement contradicts
+///    its status (a refund that failed later keeps its amount), with `attention`.
 /// 2. Every other movement is foreign, and is booked once: by kind and gateway id, and as far as
 ///    its sum goes beyond what is booked (a cumulative gateway cuts its total differently each
 ///    time). The rest that a final capture of ours released is not foreign but names that capture.
