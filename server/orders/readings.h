@@ -30,7 +30,8 @@ struct PaymentReading {
 /// 1. A movement belongs to our transaction of its kind with the same gateway id, or else with its
 ///    attempt id (for the VOID of a final capture: the capture's attempt id), or else, where the
 ///    gateway does not keep attempt ids, to the oldest open transaction of its kind and amount (a
-///    VOID: of any amount) unless it is a day older than that. An open transaction takes over the
+///    VOID: of any amount) unless it is a day older than that; a movement that FAILED only to one
+///    that is PENDING without a gateway id. An open transaction takes over the
 ///    movement's status, amount, id and time; a final one too, but only if the movement contradicts
 ///    its status (a refund that failed later keeps its amount), with `attention`.
 /// 2. Every other movement is foreign, and is booked once: by kind and gateway id, and as far as
