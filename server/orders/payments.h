@@ -84,15 +84,17 @@ Result refund_payment(const pb::RefundPaymentRequest& request, const AttemptCont
 /// status is never overwritten by an answer, nor PENDING by kUnknown. kNotExecuted and kUnknown
 /// leave it UNKNOWN, with the reason, due for the reconciler; kStateConflict too, due at once. The
 /// capture of a final capture is booked together with the VOID of the rest. A PENDING transaction
-/// ends by kSucceeded only: for its failure a reading must speak.
+/// ends by kSucceeded only: for its failure a reading must speak. Nor does an answer make a FAILED
+/// transaction (the target's) another, but money that moved after all sets `attention`, and the
+/// payment is due at once, so that a reading books it.
 Result settle(std::string_view payment_id, const Uuid& transaction_id,
               const payments::CallResult& result, const Target& target, const Context& context);
 
 /// Wants the command's `transaction_id` set. A transaction that has ended as asked for is left
-/// alone.
+/// alone. PAYMENT_BUSY for an UNKNOWN one that is younger than `lease`: its call may be under way.
 Result resolve_transaction(const pb::ResolveTransactionRequest& request,
-                           const GatewayDirectory& gateways, const Target& target,
-                           const Context& context);
+                           const GatewayDirectory& gateways, std::chrono::microseconds lease,
+                           const Target& target, const Context& context);
 
 /// How much may be captured, voided, refunded now, or why nothing. For available actions; the same
 /// judgement as the rules above, but for what the gateways have to say. PAYMENT_UNSYNCED: that

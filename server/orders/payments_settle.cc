@@ -153,8 +153,8 @@ Result settle(std::string_view payment_id, const Uuid& transaction_id, const Cal
 }
 
 Result resolve_transaction(const pb::ResolveTransactionRequest& request,
-                           const GatewayDirectory& gateways, const Target& target,
-                           const Context& context) {
+                           const GatewayDirectory& gateways, std::chrono::microseconds lease,
+                           const Target& target, const Context& context) {
   const pb::Order& order = *target.order;
   const auto* payment =
       target.transaction ? find_payment(order, target.transaction->payment_id()) : nullptr;
@@ -168,6 +168,11 @@ Result resolve_transaction(const pb::ResolveTransactionRequest& request,
     return acknowledge(order, *payment, id, context.now, request.reason());
   }
   if (gateway_tells(*payment, *open, gateways, context.now)) return errors::gateway_can_tell(id);
+  // The answer of a call that is under way must find the attempt open.
+  const Micros age = context.now - to_micros(open->create_time());
+  if (open->status() == pb::TRANSACTION_STATUS_UNKNOWN && age < lease.count()) {
+    return errors::payment_busy(payment->payment_id());
+  }
 
   pb::PaymentTransaction transaction = *open;
   if (request.status() == pb::TRANSACTION_STATUS_SUCCEEDED) {

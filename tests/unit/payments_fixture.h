@@ -110,7 +110,9 @@ class PaymentsTest : public RulesTest {
       return settle("pay", *Uuid::parse(transaction_id), result, target, c);
     });
   }
-  Result resolve(const std::string& transaction_id, bool succeeded) {
+  /// Long after the sender of the attempt has given up.
+  Result resolve(const std::string& transaction_id, bool succeeded,
+                 std::chrono::microseconds lease = {}) {
     pb::ResolveTransactionRequest request;
     request.set_transaction_id(transaction_id);
     request.set_status(succeeded ? pb::TRANSACTION_STATUS_SUCCEEDED
@@ -120,9 +122,11 @@ class PaymentsTest : public RulesTest {
     for (const auto& transaction : ledger_) {
       if (transaction.transaction_id() == transaction_id) target.transaction = &transaction;
     }
-    return run([&](const Target& t,
-                   const Context& c) { return resolve_transaction(request, gateways_, t, c); },
-               target);
+    return run(
+        [&](const Target& t, const Context& c) {
+          return resolve_transaction(request, gateways_, lease, t, c);
+        },
+        target);
   }
 
   /// Does what the change says, as the engine would. Returns the id of the transaction that it is

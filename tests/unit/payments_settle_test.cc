@@ -308,6 +308,28 @@ TEST_F(PaymentsResolve, OnlyWhatNoGatewayCanTell) {
   }
 }
 
+TEST_F(PaymentsResolve, NobodyDecidesWhileTheCallMayBeUnderWay) {
+  constexpr std::chrono::seconds kLease{20};
+  payment().set_gateway_account("bank");
+  have({100, 50, 0, 0});
+  can().set_lookup_by_attempt(false);  // and keys that are forgotten at once
+  const auto id = apply(refund(20));
+  auto& open = *payment().mutable_open_transactions(0);
+  const auto busy = resolve(id, false, kLease);
+  EXPECT_REFUSED(busy, "PAYMENT_BUSY");
+  *open.mutable_create_time() = to_timestamp(kNow - 20 * kSeconds + 1);
+  EXPECT_REFUSED(resolve(id, false, kLease), "PAYMENT_BUSY");
+  gateways_.unknown = {"bank"};
+  EXPECT_REFUSED(resolve(id, false, kLease), "PAYMENT_BUSY");
+  *open.mutable_create_time() = to_timestamp(kNow - 20 * kSeconds);
+  EXPECT_TRUE(resolve(id, false, kLease).ok());
+
+  // Nothing is under way where the gateway has answered.
+  const auto manual = apply(refund(10));
+  apply(settle_with(manual, answer(Kind::kPending, "MANUAL")));
+  EXPECT_TRUE(resolve(manual, true, kLease).ok());
+}
+
 TEST_F(PaymentsResolve, AnUnknownFinalCaptureBringsItsRelease) {
   const auto id = apply(capture(10, true));
   apply(resolve(id, true));
