@@ -91,6 +91,19 @@ Result leave_open(const pb::Order& order, const pb::Payment& payment,
   return change;
 }
 
+/// The gateway did what is booked as FAILED. Somebody has to look, and a reading to say what moved:
+/// one that was taken before counts no more.
+Change contradicted(const pb::Order& order, const pb::Payment& payment, const std::string& id,
+                    Micros now) {
+  PaymentEdit edit(order, payment);
+  edit.payment().set_attention(true);
+  edit.payment().set_revision(payment.revision() + 1);
+  Change change = edit.done(now);
+  change.schedule.back().next_check = now;
+  change.outcome.set_transaction_id(id);
+  return change;
+}
+
 /// Somebody has seen to what happened: nothing of it has to be looked at any more.
 Change acknowledge(const pb::Order& order, const pb::Payment& payment, const std::string& id,
                    Micros now, const std::string& reason) {
@@ -123,10 +136,18 @@ Result settle(std::string_view payment_id, const Uuid& transaction_id, const Cal
   const std::string id = transaction_id.to_string();
   const auto* payment = find_payment(order, payment_id);
   const auto* open = payment ? find_open(*payment, id) : nullptr;
-  if (!open) return unchanged(payment_id, id);
+  using Kind = CallResult::Kind;
+  if (!open) {
+    const bool moved = result.kind == Kind::kSucceeded || result.kind == Kind::kPending;
+    const bool failed = target.transaction && target.transaction->payment_id() == payment_id &&
+                        target.transaction->status() == pb::TRANSACTION_STATUS_FAILED;
+    if (payment && payment->gateway_account() != kExternal && moved && failed) {
+      return contradicted(order, *payment, id, context.now);
+    }
+    return unchanged(payment_id, id);
+  }
   pb::PaymentTransaction transaction = *open;
 
-  using Kind = CallResult::Kind;
   switch (result.kind) {
     case Kind::kSucceeded:
       if (!result.gateway_transaction_id.empty()) {

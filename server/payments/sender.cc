@@ -33,6 +33,7 @@ bool passes(const absl::Status& status) {
 
 /// Whether the gateway said anything about the request.
 bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
+bool moves_money(Kind kind) { return kind == Kind::kSucceeded || kind == Kind::kPending; }
 
 std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& ledger,
                                   const std::string& payment_id) {
@@ -205,6 +206,13 @@ std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& paym
     spdlog::warn("the result of attempt {} can't be written and is left to the reconciler: {}",
                  attempt.transaction_id(), errors::reason(answer.status()));
     return std::nullopt;
+  }
+  if (moves_money(result.kind) && answer->transaction &&
+      answer->transaction->status() == pb::TRANSACTION_STATUS_FAILED) {
+    spdlog::warn(
+        "attempt {} on payment {} of order {} was carried out after it had been taken for "
+        "failed; the payment is read again and needs attention",
+        attempt.transaction_id(), payment.payment_id(), order_id.to_string());
   }
   failpoint("after_commit_before_answer");
   return *std::move(answer);

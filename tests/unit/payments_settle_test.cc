@@ -113,10 +113,40 @@ TEST_F(PaymentsSettle, ARefusalGivesBackWhatWasReserved) {
     EXPECT_EQ(transaction(id).status(), pb::TRANSACTION_STATUS_FAILED);
     EXPECT_EQ(transaction(id).reason(), "CARD_DECLINED");
     EXPECT_FALSE(transaction(id).has_complete_time());
-    expect_nothing(settle_with(id, done()), id);
+    expect_nothing(settle_with(id, answer(Kind::kRefused, "CARD_DECLINED")), id);
   }
   EXPECT_EQ(shown_payment(), before);
   EXPECT_EQ(payment().open_transactions_size(), 0);
+}
+
+TEST_F(PaymentsSettle, MoneyThatMovedAfterAFailureIsLookedAt) {
+  have({100, 50, 0, 0});
+  const auto id = apply(refund(30));
+  apply(settle_with(id, answer(Kind::kRefused, "TAKEN_FOR_ANOTHER")));
+  const auto sums = shown_payment();
+  const auto revision = payment().revision();
+  const auto order = order_;
+  for (const auto& moved : {done("re_1"), answer(Kind::kPending, "", "re_1")}) {
+    order_ = order;
+    const auto result = settle_with(id, moved);
+    ASSERT_TRUE(result.ok() && result->after) << result.status();
+    EXPECT_EQ(result->outcome.transaction_id(), id);
+    EXPECT_TRUE(result->transactions_updated.empty()) << "a reading says what it is";
+    ASSERT_EQ(result->events.size(), 1u);
+    ASSERT_EQ(result->schedule.size(), 1u);
+    EXPECT_EQ(result->schedule[0].next_check, kNow);
+    EXPECT_EQ(result->schedule[0].unresolved_since, kNow);
+    apply(result);
+    EXPECT_TRUE(payment().attention());
+    EXPECT_GT(payment().revision(), revision) << "readings from before say nothing of it";
+    EXPECT_EQ(shown_payment(), sums);
+  }
+  for (const auto kind :
+       {Kind::kUnknown, Kind::kNotExecuted, Kind::kStateConflict, Kind::kRefused}) {
+    expect_nothing(settle_with(id, answer(kind)), id);
+  }
+  payment().set_gateway_account("external");
+  expect_nothing(settle_with(id, done()), id);
 }
 
 TEST_F(PaymentsSettle, PendingKeepsItsReserve) {
@@ -325,6 +355,7 @@ TEST_F(PaymentsResolve, NobodyDecidesWhileTheCallMayBeUnderWay) {
   EXPECT_TRUE(resolve(id, false, kLease).ok());
 
   // Nothing is under way where the gateway has answered.
+  gateways_.unknown.clear();
   const auto manual = apply(refund(10));
   apply(settle_with(manual, answer(Kind::kPending, "MANUAL")));
   EXPECT_TRUE(resolve(manual, true, kLease).ok());
