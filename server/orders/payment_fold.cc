@@ -328,11 +328,8 @@ void PaymentFold::take_over_payment() {
   payment_.set_capture_count(captures);
   if (written) payment_.set_revision(payment_.revision() + 1);
   if (attention_) payment_.set_attention(true);
+  payment_.set_discrepancy(discrepancy_);
   derive(payment_);
-  if (discrepancy_) {
-    payment_.set_discrepancy(true);
-    payment_.set_attention(true);
-  }
   changed_ = written || payment_.SerializeAsString() != before_;
 }
 

@@ -112,7 +112,8 @@ Allowance may_refund(const pb::Order& order, const pb::Payment& payment);
 bool has_open_money(const pb::Payment& payment);
 
 /// Writes capturable, refundable, attention and discrepancy, which follow from the rest of the
-/// payment. Keeps an `attention` that is set.
+/// payment. Keeps an `attention` or `discrepancy` that is set: a payment does not show what all
+/// they are for.
 void derive(pb::Payment& payment);
 /// Adds what the transaction moved to the payment's sums, if it is SUCCEEDED; a CHARGEBACK is in
 /// none of them. False, and nothing booked, if 64 bits don't hold a sum.

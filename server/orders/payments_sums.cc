@@ -127,7 +127,7 @@ bool has_open_money(const pb::Payment& payment) {
 
 void derive(pb::Payment& payment) {
   const auto& open = payment.open_transactions();
-  payment.set_discrepancy(impossible(payment));
+  if (impossible(payment)) payment.set_discrepancy(true);
   if (payment.discrepancy() || std::any_of(open.begin(), open.end(), is_manual)) {
     payment.set_attention(true);
   }

@@ -112,11 +112,11 @@ TEST_F(PaymentsSums, ThatCantBeAreADiscrepancy) {
   EXPECT_EQ(derived({kMax, kMax, kMax, 0}), "0 0");
 }
 
-TEST_F(PaymentsSums, ADiscrepancyGoesButAttentionStays) {
+TEST_F(PaymentsSums, ADiscrepancyAndAttentionStay) {
   derived({100, 101, 0, 0});
   *payment().mutable_authorized() = euros(101);
   derive(payment());
-  EXPECT_FALSE(payment().discrepancy());
+  EXPECT_TRUE(payment().discrepancy()) << "it may be for what the gateway lists";
   EXPECT_TRUE(payment().attention());
 }
 
