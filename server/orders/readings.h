@@ -52,6 +52,12 @@ struct PaymentReading {
 Result fold_readings(std::span<const PaymentReading> readings, const Uuid& ids,
                      const Target& target, const Context& context);
 
+/// After a fold: whether an attempt that is open would not be if it had been carried out. Not where
+/// the gateway keeps no attempt ids and something was found in which it may be hidden. `ledger`: of
+/// the whole order.
+bool would_be_found(const pb::Order& order, const pb::PaymentTransaction& attempt,
+                    std::span<const pb::PaymentTransaction> ledger);
+
 /// After a fold: our open transactions that the gateway does not know and that are to be sent
 /// again, with the same key: UNKNOWN, younger than the key's lifetime less an hour, and for a
 /// capture only while the order's state allows it. For an external payment all that are UNKNOWN.

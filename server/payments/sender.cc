@@ -62,13 +62,22 @@ std::optional<Micros> unknown_since(const pb::Order& order, const std::string& p
   return since;
 }
 
-/// `first_check`: how long an attempt is left alone after it was not answered.
-Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
-                       const CallResult& result, std::chrono::microseconds first_check) {
+/// `first_check`: how long an attempt is left alone after it was not answered. `read`: the gateway
+/// was read after it had answered.
+Command settle_command(const Uuid& order_id, const pb::PaymentTransaction& attempt,
+                       const CallResult& answer, bool read, std::chrono::microseconds first_check) {
+  const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
   Command command = own_command(order_id);
   command.transaction_id = attempt_id;
+  command.wants_ledger = read;
   command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
-    auto change = rules::settle(payment_id, attempt_id, result, target, context);
+    CallResult result = answer;
+    // What that reading would show and does not has not happened.
+    if (read && rules::would_be_found(*target.order, attempt, target.ledger)) {
+      result.kind = Kind::kRefused;
+      if (result.reason.empty()) result.reason = "STATE_CONFLICT";
+    }
+    auto change = rules::settle(attempt.payment_id(), attempt_id, result, target, context);
     if (!change.ok()) return change;
     if (is_answer(result.kind)) {
       ask_in_time(*change, context.now, first_check);
@@ -191,17 +200,11 @@ std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& paym
   CallResult result = call(payment, attempt, lease_end);
   failpoint("after_gateway_applied");
 
-  if (result.kind == Kind::kStateConflict &&
-      read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok()) {
-    // What the reading did not settle has not happened.
-    result.kind = Kind::kRefused;
-    if (result.reason.empty()) result.reason = "STATE_CONFLICT";
-  }
+  const bool read = result.kind == Kind::kStateConflict &&
+                    read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok();
 
   failpoint("before_transaction_two");
-  const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
-  auto answer = run_until(
-      settle_command(order_id, payment.payment_id(), attempt_id, result, first_check_), lease_end);
+  auto answer = run_until(settle_command(order_id, attempt, result, read, first_check_), lease_end);
   if (!answer.ok()) {
     spdlog::warn("the result of attempt {} can't be written and is left to the reconciler: {}",
                  attempt.transaction_id(), errors::reason(answer.status()));

@@ -9,6 +9,7 @@
 #include <random>
 #include <sstream>
 
+#include "storage/wall_clock.h"
 #include "tests/engine/faulty_storage.h"
 #include "tests/payments/payments_fixture.h"
 
@@ -119,6 +120,60 @@ TEST_F(ProcessorTest, AConflictThatCantBeReadStaysUnknown) {
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->transaction->status(), kUnknown);
   EXPECT_EQ(answer->transaction->reason(), "CANCELED");
+}
+
+TEST_F(ProcessorTest, AConflictIsNoEvidenceWhereSomebodyElsesMovementMayBeOurs) {
+  for (const bool others : {false, true}) {
+    SCOPED_TRACE(others);
+    const Paid paid = pay();
+    ASSERT_TRUE(node_->sync(paid.order).ok());
+    auto can = node_->payment(paid.order).capabilities();
+    can.set_lookup_by_attempt(false);
+    gateway_->set_capabilities(can);
+    ASSERT_TRUE(node_->sync(paid.order).ok());
+    if (others) gateway_->move(paid.reference, kCapture, 200);
+    gateway_->script({.applies = false, .answer = result(Kind::kStateConflict, "CONFLICT")});
+    const AnswerOr answer = node_->call(capture(paid, 300));
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->transaction->status(), others ? kUnknown : kFailed);
+    EXPECT_EQ(answer->transaction->reason(), "CONFLICT");
+    EXPECT_EQ(node_->payment(paid.order).captured().amount_minor(), others ? 200 : 0);
+    can.set_lookup_by_attempt(true);
+    gateway_->set_capabilities(can);
+  }
+}
+
+TEST_F(ProcessorTest, AnAnswerThatComesAfterAFailureIsNotSilent) {
+  const Paid paid = pay(1000, 400);
+  ASSERT_TRUE(node_->sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto sent = node_->send(request_for<pb::RefundPaymentRequest>(paid.order, paid.payment, 100));
+  gate->wait_entered();
+  // Somebody, or another server, has come to the wrong conclusion.
+  const std::string id = node_->attempts(paid.order).at(0).transaction_id();
+  Command failing = command_for("Settle", request_for<pb::RefundPaymentRequest>(paid.order, ""));
+  failing.rule = [&](const rules::Target& target, const rules::Context& context) {
+    return rules::settle(paid.payment, *Uuid::parse(id), result(Kind::kRefused, "WRONG"), target,
+                         context);
+  };
+  ASSERT_TRUE(node_->server.call(failing).ok());
+  gate->open();
+  const AnswerOr answer = get(std::move(sent));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kFailed);
+  EXPECT_TRUE(node_->payment(paid.order).attention());
+
+  // It is due at once, and the reading carries the attempt's id.
+  const auto due =
+      storage_->claim_due_checks(std::vector{kAccount}, wall_clock(), INT64_MAX / 2, 9);
+  ASSERT_THAT(due, SizeIs(1));
+  std::promise<payments::Processor::Visit> visited;
+  node_->processor.reconcile(paid.order, paid.payment, in(kPatience),
+                             [&](const auto& visit) { visited.set_value(visit); });
+  EXPECT_EQ(get(visited.get_future()).result, payments::Processor::Visit::Result::kNews);
+  EXPECT_EQ(node_->attempts(paid.order).at(0).status(), kSucceeded);
+  EXPECT_EQ(node_->payment(paid.order).refunded().amount_minor(), 100);
 }
 
 TEST_F(ProcessorTest, ACallerIsAnsweredBeforeHisDeadlineAndTheCallGoesOn) {
