@@ -62,7 +62,8 @@ Result add_payment(const pb::AddPaymentRequest& request, const Uuid& payment_id,
                    const GatewayDirectory& gateways, const Target& target, const Context& context);
 /// A payment as it is attached: UNSYNCED, or for "external" with the caller's amounts and, in
 /// `transactions`, what they say (AUTHORIZATION, CAPTURE). Or a refusal: not configured, another
-/// currency than `currency_code`, which is set if it is empty.
+/// currency than `currency_code`, which is set if it is empty; for a payment at a gateway it must
+/// not be (ORDER_WITHOUT_CURRENCY).
 absl::StatusOr<pb::Payment> attach(const pb::NewPayment& request, const Uuid& payment_id,
                                    std::string& currency_code, const GatewayDirectory& gateways,
                                    const Context& context,
