@@ -13,6 +13,8 @@ namespace {
 
 using payments::CallResult;
 
+constexpr const char* kNoAnswer = "NO_ANSWER";
+
 const pb::PaymentTransaction* find_open(const pb::Payment& payment,
                                         const std::string& transaction_id) {
   for (const auto& transaction : payment.open_transactions()) {
@@ -69,13 +71,19 @@ Result accept(const pb::Order& order, const pb::Payment& payment,
   return edit.done(now);
 }
 
-/// Still UNKNOWN. Only a reason that differs is written, so that a gateway which is away for long
-/// does not fill the history; what was not written is due when the sender's lease ends.
+/// Still UNKNOWN. A gateway that is away for long must not fill the history, whatever it answers in
+/// turn: the first reason stays, but for one that gives way, once, to NO_ANSWER when the attempt
+/// may have been carried out. What was not written is due when the sender's lease ends.
 Result leave_open(const pb::Order& order, const pb::Payment& payment,
                   pb::PaymentTransaction transaction, const CallResult& result,
                   const char* otherwise, Micros now) {
-  const std::string reason = reason_or(result, otherwise);
-  if (transaction.status() == pb::TRANSACTION_STATUS_PENDING || transaction.reason() == reason) {
+  std::string reason = reason_or(result, otherwise);
+  const bool first = transaction.reason().empty();
+  if (!first && result.kind == CallResult::Kind::kUnknown && transaction.reason() != reason) {
+    reason = kNoAnswer;
+  }
+  const bool news = first || (reason == kNoAnswer && transaction.reason() != kNoAnswer);
+  if (transaction.status() == pb::TRANSACTION_STATUS_PENDING || !news) {
     return unchanged(payment.payment_id(), transaction.transaction_id());
   }
   transaction.set_reason(reason);
@@ -170,7 +178,7 @@ Result settle(std::string_view payment_id, const Uuid& transaction_id, const Cal
     case Kind::kUnknown:
       break;
   }
-  return leave_open(order, *payment, transaction, result, "NO_ANSWER", context.now);
+  return leave_open(order, *payment, transaction, result, kNoAnswer, context.now);
 }
 
 Result resolve_transaction(const pb::ResolveTransactionRequest& request,

@@ -201,6 +201,33 @@ TEST_F(PaymentsSettle, WithoutAnAnswerItStaysUnknown) {
   }
 }
 
+TEST_F(PaymentsSettle, AnswersThatAlternateAreWrittenOnce) {
+  using Answers = std::vector<std::pair<Kind, std::string>>;
+  struct Case {
+    Answers answers;
+    std::vector<std::string> written;
+  };
+  const std::pair<Kind, std::string> silent{Kind::kUnknown, ""},
+      broken{Kind::kUnknown, "GATEWAY_ERROR"}, away{Kind::kNotExecuted, "NO_CONNECTION"},
+      limited{Kind::kNotExecuted, "RATE_LIMITED"}, conflict{Kind::kStateConflict, "CANCELED"};
+  for (const Case& c : std::vector<Case>{
+           {{silent, broken, silent, broken, away}, {"NO_ANSWER"}},
+           {{broken, broken, silent, broken, silent}, {"GATEWAY_ERROR", "NO_ANSWER"}},
+           {{away, limited, away, conflict, limited}, {"NO_CONNECTION"}},
+           {{away, broken, away, broken, silent}, {"NO_CONNECTION", "NO_ANSWER"}},
+           {{conflict, away, conflict, silent, conflict}, {"CANCELED", "NO_ANSWER"}}}) {
+    have({100, 0, 0, 0});
+    const auto id = apply(capture(60));
+    std::vector<std::string> written;
+    for (const auto& [kind, reason] : c.answers) {
+      const auto result = settle_with(id, answer(kind, reason));
+      if (result.ok() && result->after) written.push_back(result->transactions_updated[0].reason());
+      apply(result);
+    }
+    EXPECT_EQ(written, c.written);
+  }
+}
+
 TEST_F(PaymentsSettle, TheGatewayMayAskForPatience) {
   const auto id = apply(capture(60));
   auto result = answer(Kind::kNotExecuted, "RATE_LIMITED");
