@@ -345,6 +345,8 @@ class Processor::Impl::Reconciliation {
     note(*folded.answer);
     visit_.not_before = folded.next_check.value_or(INT64_MAX);
     const Micros leased_since = wall_clock() - std::chrono::microseconds(impl_->lease()).count();
+      const std::chrono::microseconds wait = folded.retry_after.value_or(milliseconds(0));
+      visit_.not_before = wall_clock() + wait.count();
     for (const pb::PaymentTransaction& attempt : folded.send_again) {
       // One that is younger belongs to its sender.
       if (rules::to_micros(attempt.create_time()) > leased_since || impl_->stopping()) continue;

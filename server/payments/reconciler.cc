@@ -149,7 +149,8 @@ void Reconciler::Impl::count(Pass& pass, const storage::DueCheck& check, const V
   }
   if (visit.result != Visit::Result::kNews) {
     postponed_.push_back({check.order_id, check.payment_id, pass.lease_until,
-                          std::max(visit.not_before, wall_clock() + jittered(delay).count())});
+                          std::max(visit.not_before, wall_clock() + jittered(delay).count()),
+                          visit.result != Visit::Result::kNotAsked});
   }
   warn_if_overdue(check, visit);
   if (--pass.left == 0) {

@@ -240,7 +240,7 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
     if (payment->gateway_account() != rules::kExternal) {
       auto fetched = fetch(*payment, order->order.currency_code(), deadline);
       if (const auto* error = std::get_if<FetchError>(&fetched)) {
-        return {.answer = to_status(*error, *payment)};
+        return {.answer = to_status(*error, *payment), .retry_after = error->retry_after};
       }
       readings.push_back({payment_id, payment->revision(), std::get<Reading>(std::move(fetched))});
     }

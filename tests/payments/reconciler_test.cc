@@ -169,18 +169,32 @@ TEST_P(ReconcilerTest, ASendThatStaysUnknownIsNoNews) {
   abandon_capture(*node, paid);
   std::string etag;
   for (int i = 1; i <= 4; ++i) {
-    gateway_->script({.applies = false, .answer = result(Kind::kNotExecuted, "RATE_LIMITED")});
+    // Neither the same answer nor another of its kind.
+    const auto* reason = i % 2 == 0 ? "RATE_LIMITED" : "NO_CONNECTION";
+    gateway_->script({.applies = false, .answer = result(Kind::kNotExecuted, reason)});
     make_due();
     ASSERT_EQ(pass(*node), 1);
     EXPECT_THAT(gateway_->calls(), SizeIs(i));
     const std::string now_is = node->server.stored(paid.order)->order.etag();
     if (i > 1) {
-      EXPECT_EQ(now_is, etag) << "the same answer is written once";
+      EXPECT_EQ(now_is, etag) << "that there is no answer is written once";
     }
     etag = now_is;
   }
   // The fourth in a row, of which the first was news.
   EXPECT_GE(next_check(paid), now() + microseconds(minutes(3)).count());
+}
+
+TEST_P(ReconcilerTest, AGatewayThatAsksForTimeGetsIt) {
+  const auto node = serve({.failures = 1'000'000});
+  const Paid paid = pay(*node);
+  gateway_->fail_fetch(paid.reference, FetchError{.kind = FetchError::Kind::kUnavailable,
+                                                  .reason = "RATE_LIMITED",
+                                                  .retry_after = minutes(40)});
+  make_due();
+  const Micros before = now();
+  ASSERT_EQ(pass(*node), 1);
+  EXPECT_GE(next_check(paid), before + microseconds(minutes(40)).count());
 }
 
 TEST_P(ReconcilerTest, AQuietPaymentIsVisitedDailyAndASettledOneNoMore) {
@@ -220,6 +234,12 @@ TEST_P(ReconcilerTest, AGatewayThatIsLeftAloneIsNotAsked) {
   EXPECT_EQ(asked, 1);
   for (const Paid& paid : all) EXPECT_GT(next_check(paid), now());
   EXPECT_THAT(gateway_->calls(), IsEmpty());
+  auto rows = raw().session().query(
+      raw().session().sql() << "SELECT tries FROM payment_schedule ORDER BY tries", 1);
+  for (const int tries : {0, 0, 1}) {
+    ASSERT_TRUE(rows.next());
+    EXPECT_EQ(rows.number(0), tries) << "only who was asked has had a try";
+  }
 
   make_due();
   EXPECT_EQ(pass(*node), 0);
