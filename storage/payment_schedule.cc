@@ -41,25 +41,31 @@ struct Due {
 }  // namespace
 
 void write_schedule(Session& session, std::span<const ScheduleRow> rows) {
+  constexpr Fixed kInsert =
+      "INSERT INTO payment_schedule (order_id, payment_id, gateway_account, next_check, tries,"
+      " unresolved_since) VALUES";
   std::vector<Key> removed;
-  MultiInsert insert(session,
-                     "INSERT INTO payment_schedule (order_id, payment_id, gateway_account,"
-                     " next_check, tries, unresolved_since) VALUES",
-                     [](Sql& sql) {
-                       sql.overwrite("order_id, payment_id", {"gateway_account", "next_check",
-                                                              "tries", "unresolved_since"});
-                     });
+  MultiInsert insert(session, kInsert, [](Sql& sql) {
+    sql.overwrite("order_id, payment_id",
+                  {"gateway_account", "next_check", "tries", "unresolved_since"});
+  });
+  MultiInsert insert_keeping(session, kInsert, [](Sql& sql) {
+    sql.overwrite("order_id, payment_id", {"gateway_account", "next_check", "tries"});
+    sql.either(",unresolved_since=MIN(unresolved_since,excluded.unresolved_since)",
+               ",unresolved_since=LEAST(unresolved_since,VALUES(unresolved_since))");
+  });
   for (const ScheduleRow& row : rows) {
     const PaymentSchedule& schedule = row.schedule;
     if (!schedule.next_check && !schedule.unresolved_since) {
       removed.push_back({row.order_id, schedule.payment_id});
     } else {
-      insert.row(row.order_id, Blob{schedule.payment_id}, Blob{row.gateway_account},
-                 schedule.next_check.value_or(kNever), 0,
-                 schedule.unresolved_since.value_or(kNever));
+      (schedule.keeps_since ? insert_keeping : insert)
+          .row(row.order_id, Blob{schedule.payment_id}, Blob{row.gateway_account},
+               schedule.next_check.value_or(kNever), 0, schedule.unresolved_since.value_or(kNever));
     }
   }
   insert.flush();
+  insert_keeping.flush();
   in_chunks(std::span<const Key>(removed), [&](std::span<const Key> chunk) {
     Sql sql = session.sql();
     append_delete(sql, "payment_schedule") << " WHERE ";

@@ -126,6 +126,7 @@ void derive(pb::Payment& payment);
 /// - an uncaptured authorization daily, an hour before it runs out, and then;
 /// - 30 days long daily after the last refund; else never. External payments never, but for UNKNOWN
 ///   ones.
+/// Unresolved is what has open transactions, or `attention`, of which the first time is kept.
 /// `last_refund`: when the last REFUND succeeded; if that is not known, and something was refunded,
 /// it counts as now.
 PaymentSchedule schedule_of(const pb::Payment& payment, Micros now,

@@ -174,8 +174,10 @@ PaymentSchedule schedule_of(const pb::Payment& payment, Micros now,
     earlier(schedule.unresolved_since, to_micros(transaction.create_time()));
     if (transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN) earlier(next, now + kMinute);
   }
-  if (!schedule.unresolved_since && payment.attention()) schedule.unresolved_since = now;
   if (payment.gateway_account() == kExternal) return schedule;
+  // Since when somebody has had to look, the payment does not say.
+  if (!schedule.unresolved_since && payment.attention()) schedule.unresolved_since = now;
+  schedule.keeps_since = payment.attention();
 
   for (const auto& transaction : payment.open_transactions()) {
     if (!is_manual(transaction)) earlier(next, now + kHour);

@@ -192,6 +192,18 @@ TEST_F(PaymentsSums, WhenTheGatewayIsAsked) {
   EXPECT_EQ(next_check(), std::nullopt) << "the gateway does not know";
 }
 
+TEST_F(PaymentsSums, AttentionLastsFromTheFirstTime) {
+  EXPECT_FALSE(schedule_of(payment(), kNow).unresolved_since);
+  EXPECT_FALSE(schedule_of(payment(), kNow).keeps_since);
+  payment().set_attention(true);
+  EXPECT_EQ(schedule_of(payment(), kNow).unresolved_since, kNow);
+  EXPECT_TRUE(schedule_of(payment(), kNow).keeps_since);
+  open(pb::TRANSACTION_KIND_REFUND, pb::TRANSACTION_STATUS_PENDING, 1);
+  EXPECT_TRUE(schedule_of(payment(), kNow).keeps_since) << "it was unresolved before that";
+  payment().set_attention(false);
+  EXPECT_FALSE(schedule_of(payment(), kNow).keeps_since);
+}
+
 TEST_F(PaymentsSums, RefundsAreWatchedForThirtyDays) {
   have({100, 100, 40, 0});
   const auto next = [&](Micros last) { return schedule_of(payment(), kNow, last).next_check; };
