@@ -62,7 +62,9 @@ class Accounts : public rules::GatewayDirectory {
   /// And after it: whether the gateway answered.
   void leave(std::string_view account, bool answered);
 
-  /// Waits for the jobs that run; destroys those that wait, and those that come later.
+  /// Destroys the jobs that wait, and those that come later.
+  void drop_waiting();
+  /// That, and waits for the jobs that run.
   void stop();
 
  private:

@@ -96,11 +96,16 @@ class Processor::Impl {
     return stopping_;
   }
 
-  void stop() {
+  void drop_waiting() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
     }
+    accounts.drop_waiting();
+  }
+
+  void stop() {
+    drop_waiting();
     sender.stop();
     accounts.stop();
     std::unique_lock lock(mutex_);
@@ -340,13 +345,13 @@ class Processor::Impl::Reconciliation {
     if (!folded.answer.ok()) {
       spdlog::info("payment {} of order {} could not be reconciled: {}", payment_id_,
                    order->id.to_string(), errors::reason(folded.answer.status()));
+      const std::chrono::microseconds wait = folded.retry_after.value_or(milliseconds(0));
+      visit_.not_before = wall_clock() + wait.count();
       return;
     }
     note(*folded.answer);
     visit_.not_before = folded.next_check.value_or(INT64_MAX);
     const Micros leased_since = wall_clock() - std::chrono::microseconds(impl_->lease()).count();
-      const std::chrono::microseconds wait = folded.retry_after.value_or(milliseconds(0));
-      visit_.not_before = wall_clock() + wait.count();
     for (const pb::PaymentTransaction& attempt : folded.send_again) {
       // One that is younger belongs to its sender.
       if (rules::to_micros(attempt.create_time()) > leased_since || impl_->stopping()) continue;
@@ -414,6 +419,8 @@ void Processor::reconcile(const Uuid& order_id, const std::string& payment_id, D
                            [visit, order, account] { visit->run(order, account); });
       });
 }
+
+void Processor::drop_waiting() { impl_->drop_waiting(); }
 
 void Processor::stop() { impl_->stop(); }
 

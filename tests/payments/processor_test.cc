@@ -395,6 +395,30 @@ class OneThread : public ProcessorTest {
   OneThread() : ProcessorTest({.threads = 1}) {}
 };
 
+TEST_F(OneThread, WhatWaitsCanBeDroppedWhileACallGoesOn) {
+  const Paid first = pay();
+  const Paid second = pay();
+  for (const Paid& paid : {first, second}) ASSERT_TRUE(node_->sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto running = node_->send(capture(first, 100));
+  gate->wait_entered();
+  auto waiting = node_->send(capture(second, 100));
+  while (node_->attempts(second.order).empty()) std::this_thread::yield();
+
+  node_->processor.drop_waiting();
+  const AnswerOr left = get(std::move(waiting));
+  ASSERT_TRUE(left.ok()) << left.status();
+  EXPECT_EQ(left->transaction->status(), kUnknown);
+  EXPECT_REASON(node_->call(capture(second, 100)), "SHUTTING_DOWN");
+
+  gate->open();
+  const AnswerOr answer = get(std::move(running));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kSucceeded);
+  EXPECT_THAT(gateway_->calls(), SizeIs(1));
+}
+
 TEST_F(OneThread, StoppingWaitsForWhatRunsAndLeavesTheRestToTheReconciler) {
   const Paid first = pay();
   const Paid second = pay();
