@@ -112,6 +112,8 @@ struct PaymentSchedule {
   std::optional<Micros> next_check;
   /// Absent: nothing is open and nobody has to look.
   std::optional<Micros> unresolved_since;
+  /// If an earlier `unresolved_since` is stored, it stays.
+  bool keeps_since = false;
 };
 
 }  // namespace orderd

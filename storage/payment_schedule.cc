@@ -41,25 +41,31 @@ struct Due {
 }  // namespace
 
 void write_schedule(Session& session, std::span<const ScheduleRow> rows) {
+  constexpr Fixed kInsert =
+      "INSERT INTO payment_schedule (order_id, payment_id, gateway_account, next_check, tries,"
+      " unresolved_since) VALUES";
   std::vector<Key> removed;
-  MultiInsert insert(session,
-                     "INSERT INTO payment_schedule (order_id, payment_id, gateway_account,"
-                     " next_check, tries, unresolved_since) VALUES",
-                     [](Sql& sql) {
-                       sql.overwrite("order_id, payment_id", {"gateway_account", "next_check",
-                                                              "tries", "unresolved_since"});
-                     });
+  MultiInsert insert(session, kInsert, [](Sql& sql) {
+    sql.overwrite("order_id, payment_id",
+                  {"gateway_account", "next_check", "tries", "unresolved_since"});
+  });
+  MultiInsert insert_keeping(session, kInsert, [](Sql& sql) {
+    sql.overwrite("order_id, payment_id", {"gateway_account", "next_check", "tries"});
+    sql.either(",unresolved_since=MIN(unresolved_since,excluded.unresolved_since)",
+               ",unresolved_since=LEAST(unresolved_since,VALUES(unresolved_since))");
+  });
   for (const ScheduleRow& row : rows) {
     const PaymentSchedule& schedule = row.schedule;
     if (!schedule.next_check && !schedule.unresolved_since) {
       removed.push_back({row.order_id, schedule.payment_id});
     } else {
-      insert.row(row.order_id, Blob{schedule.payment_id}, Blob{row.gateway_account},
-                 schedule.next_check.value_or(kNever), 0,
-                 schedule.unresolved_since.value_or(kNever));
+      (schedule.keeps_since ? insert_keeping : insert)
+          .row(row.order_id, Blob{schedule.payment_id}, Blob{row.gateway_account},
+               schedule.next_check.value_or(kNever), 0, schedule.unresolved_since.value_or(kNever));
     }
   }
   insert.flush();
+  insert_keeping.flush();
   in_chunks(std::span<const Key>(removed), [&](std::span<const Key> chunk) {
     Sql sql = session.sql();
     append_delete(sql, "payment_schedule") << " WHERE ";
@@ -107,28 +113,32 @@ void postpone(Session& session, std::span<const Postponement> postponements) {
     for (const Postponement& postponement : chunk) {
       by_key[{postponement.order_id, postponement.payment_id}] = &postponement;
     }
-    std::vector<const Postponement*> valid;
+    std::vector<std::pair<const Postponement*, std::int64_t>> valid;  // and its tries
     {
       Sql sql = session.sql();
-      sql << "SELECT order_id, payment_id, next_check FROM payment_schedule";
+      sql << "SELECT order_id, payment_id, next_check, tries FROM payment_schedule";
       use_primary(sql) << " WHERE ";
       // A row that is locked is being scheduled anew. Should that come to nothing, the payment is
       // due when the claim ends.
       append_keys(sql, chunk).either("", " FOR UPDATE SKIP LOCKED");
-      Rows rows = session.query(sql, 3);
+      Rows rows = session.query(sql, 4);
       while (rows.next()) {
         const auto it = by_key.find({rows.id(0), rows.text(1)});
         if (it != by_key.end() && it->second->lease_until == rows.number(2)) {
-          valid.push_back(it->second);
+          valid.push_back({it->second, rows.number(3) - (it->second->asked ? 0 : 1)});
         }
       }
     }
     // The rows exist and are locked: an upsert can only overwrite.
     MultiInsert update(session,
-                       "INSERT INTO payment_schedule (order_id, payment_id, next_check) VALUES",
-                       [](Sql& sql) { sql.overwrite("order_id, payment_id", {"next_check"}); });
-    for (const Postponement* postponement : valid) {
-      update.row(postponement->order_id, Blob{postponement->payment_id}, postponement->next_check);
+                       "INSERT INTO payment_schedule (order_id, payment_id, next_check, tries)"
+                       " VALUES",
+                       [](Sql& sql) {
+                         sql.overwrite("order_id, payment_id", {"next_check", "tries"});
+                       });
+    for (const auto& [postponement, tries] : valid) {
+      update.row(postponement->order_id, Blob{postponement->payment_id}, postponement->next_check,
+                 tries);
     }
     update.flush();
   });

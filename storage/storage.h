@@ -118,6 +118,8 @@ struct Postponement {
   std::string payment_id;
   Micros lease_until = 0;
   Micros next_check = 0;
+  /// False: nobody was asked, so the claim does not count as a try.
+  bool asked = true;
 };
 
 struct EventRow {

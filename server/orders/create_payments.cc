@@ -42,6 +42,12 @@ void attach_payments(const pb::CreateOrderRequest& request, const Uuid& order_id
                      Change& change, Refusals& refusals) {
   pb::Order& order = *change.after;
   std::string currency = order.currency_code();
+  // That of the first payment with an amount counts for those before it too.
+  for (const auto& wanted : request.order().payments()) {
+    for (const pb::Money* amount : {&wanted.authorized(), &wanted.captured()}) {
+      if (currency.empty()) currency = amount->currency_code();
+    }
+  }
   for (int i = 0; i < request.order().payments_size(); ++i) {
     const auto& wanted = request.order().payments(i);
     const std::string field = fmt::format("order.payments[{}]", i);

@@ -116,6 +116,7 @@ absl::Status too_many_lines(int limit);
 
 // FAILED_PRECONDITION, payments. `status`: the name of the payment's status.
 absl::Status order_canceled();
+absl::Status order_without_currency();
 absl::Status too_many_payments(int limit);
 absl::Status gateway_not_configured(std::string_view account);
 absl::Status gateway_payment_not_found(std::string_view payment_id);

@@ -83,6 +83,13 @@ absl::Status order_canceled() {
                              "cancellation", {});
 }
 
+absl::Status order_without_currency() {
+  return failed_precondition("ORDER_WITHOUT_CURRENCY",
+                             "The order has no amount, and so no currency that what the gateway "
+                             "says could be checked against.",
+                             "currency_code", {});
+}
+
 absl::Status too_many_payments(int limit) {
   return failed_precondition("TOO_MANY_PAYMENTS",
                              fmt::format("The order would have more than {} payments.", limit),

@@ -65,6 +65,15 @@ bool too_old_to_send(const pb::PaymentTransaction& transaction,
   return now - to_micros(transaction.create_time()) >= std::max<Micros>(0, lifetime - kKeyMargin);
 }
 
+bool may_hide(const pb::PaymentTransaction& found, const pb::PaymentTransaction& attempt) {
+  const auto sum = sum_of(attempt.kind());
+  const bool of_sum = found.kind() == pb::TRANSACTION_KIND_ADJUSTMENT
+                          ? sum && found.reason() == kSumNames[*sum]
+                          : sum_of(found.kind()) == sum;
+  return of_sum && found.foreign() && succeeded(found) &&
+         to_micros(found.create_time()) >= to_micros(attempt.create_time());
+}
+
 PaymentFold::PaymentFold(const pb::Payment& before,
                          const std::vector<pb::PaymentTransaction>& ledger,
                          const payments::Reading& reading, const std::string& currency_code,
@@ -280,18 +289,9 @@ void PaymentFold::find_missing() {
   }
 }
 
-/// Whether something was found at the gateway, after the attempt was made, in which the attempt may
-/// be hidden.
 bool PaymentFold::sum_has_moved_since(const pb::PaymentTransaction& attempt) const {
-  const auto sum = sum_of(attempt.kind());
-  return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-    const auto& transaction = entry.transaction;
-    const bool of_sum = transaction.kind() == pb::TRANSACTION_KIND_ADJUSTMENT
-                            ? sum && transaction.reason() == kSumNames[*sum]
-                            : sum_of(transaction.kind()) == sum;
-    return of_sum && transaction.foreign() && succeeded(transaction) &&
-           to_micros(transaction.create_time()) >= to_micros(attempt.create_time());
-  });
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& entry) { return may_hide(entry.transaction, attempt); });
 }
 
 void PaymentFold::take_over_payment() {
@@ -328,11 +328,8 @@ void PaymentFold::take_over_payment() {
   payment_.set_capture_count(captures);
   if (written) payment_.set_revision(payment_.revision() + 1);
   if (attention_) payment_.set_attention(true);
+  payment_.set_discrepancy(discrepancy_);
   derive(payment_);
-  if (discrepancy_) {
-    payment_.set_discrepancy(true);
-    payment_.set_attention(true);
-  }
   changed_ = written || payment_.SerializeAsString() != before_;
 }
 

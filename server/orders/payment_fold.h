@@ -37,6 +37,10 @@ inline std::string failure(const payments::GatewayMovement& movement) {
 bool too_old_to_send(const pb::PaymentTransaction& transaction,
                      const pb::GatewayCapabilities& capabilities, Micros now);
 
+/// Whether `found` was found at the gateway after the attempt was made, so that the attempt may be
+/// hidden in it where readings carry no attempt ids.
+bool may_hide(const pb::PaymentTransaction& found, const pb::PaymentTransaction& attempt);
+
 /// One reading, folded into one payment and its transactions. The rules are those of
 /// `fold_readings`.
 class PaymentFold {

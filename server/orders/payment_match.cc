@@ -64,7 +64,9 @@ void PaymentFold::match_by_attempt() {
   }
 }
 
-/// Where movements do not say whose attempt they are, by what was attempted.
+/// Where movements do not say whose attempt they are, by what was attempted. A movement of the same
+/// amount can be somebody else's. If it moved money no sum suffers, but an attempt under way must
+/// not end as FAILED for it: a failure is only taken for that of an attempt which was accepted.
 void PaymentFold::match_by_amount() {
   if (reading_.capabilities.lookup_by_attempt()) return;
   for (int wanted = 0; wanted <= 2; ++wanted) {
@@ -107,7 +109,12 @@ PaymentFold::Entry* PaymentFold::find_unclaimed(
 }
 
 PaymentFold::Entry* PaymentFold::likely_attempt(const GatewayMovement& movement) {
+  const bool failed = movement.status == pb::TRANSACTION_STATUS_FAILED;
   const auto could_be = [&](const pb::PaymentTransaction& transaction) {
+    if (failed && (transaction.status() != pb::TRANSACTION_STATUS_PENDING ||
+                   !transaction.gateway_transaction_id().empty())) {
+      return false;
+    }
     return !transaction.foreign() && is_open(transaction) && transaction.kind() == movement.kind &&
            (transaction.gateway_transaction_id().empty() ||
             movement.gateway_transaction_id.empty()) &&

@@ -62,7 +62,8 @@ Result add_payment(const pb::AddPaymentRequest& request, const Uuid& payment_id,
                    const GatewayDirectory& gateways, const Target& target, const Context& context);
 /// A payment as it is attached: UNSYNCED, or for "external" with the caller's amounts and, in
 /// `transactions`, what they say (AUTHORIZATION, CAPTURE). Or a refusal: not configured, another
-/// currency than `currency_code`, which is set if it is empty.
+/// currency than `currency_code`, which is set if it is empty; for a payment at a gateway it must
+/// not be (ORDER_WITHOUT_CURRENCY).
 absl::StatusOr<pb::Payment> attach(const pb::NewPayment& request, const Uuid& payment_id,
                                    std::string& currency_code, const GatewayDirectory& gateways,
                                    const Context& context,
@@ -84,15 +85,17 @@ Result refund_payment(const pb::RefundPaymentRequest& request, const AttemptCont
 /// status is never overwritten by an answer, nor PENDING by kUnknown. kNotExecuted and kUnknown
 /// leave it UNKNOWN, with the reason, due for the reconciler; kStateConflict too, due at once. The
 /// capture of a final capture is booked together with the VOID of the rest. A PENDING transaction
-/// ends by kSucceeded only: for its failure a reading must speak.
+/// ends by kSucceeded only: for its failure a reading must speak. Nor does an answer make a FAILED
+/// transaction (the target's) another, but money that moved after all sets `attention`, and the
+/// payment is due at once, so that a reading books it.
 Result settle(std::string_view payment_id, const Uuid& transaction_id,
               const payments::CallResult& result, const Target& target, const Context& context);
 
 /// Wants the command's `transaction_id` set. A transaction that has ended as asked for is left
-/// alone.
+/// alone. PAYMENT_BUSY for an UNKNOWN one that is younger than `lease`: its call may be under way.
 Result resolve_transaction(const pb::ResolveTransactionRequest& request,
-                           const GatewayDirectory& gateways, const Target& target,
-                           const Context& context);
+                           const GatewayDirectory& gateways, std::chrono::microseconds lease,
+                           const Target& target, const Context& context);
 
 /// How much may be captured, voided, refunded now, or why nothing. For available actions; the same
 /// judgement as the rules above, but for what the gateways have to say. PAYMENT_UNSYNCED: that
@@ -110,7 +113,8 @@ Allowance may_refund(const pb::Order& order, const pb::Payment& payment);
 bool has_open_money(const pb::Payment& payment);
 
 /// Writes capturable, refundable, attention and discrepancy, which follow from the rest of the
-/// payment. Keeps an `attention` that is set.
+/// payment. Keeps an `attention` or `discrepancy` that is set: a payment does not show what all
+/// they are for.
 void derive(pb::Payment& payment);
 /// Adds what the transaction moved to the payment's sums, if it is SUCCEEDED; a CHARGEBACK is in
 /// none of them. False, and nothing booked, if 64 bits don't hold a sum.
@@ -122,6 +126,7 @@ void derive(pb::Payment& payment);
 /// - an uncaptured authorization daily, an hour before it runs out, and then;
 /// - 30 days long daily after the last refund; else never. External payments never, but for UNKNOWN
 ///   ones.
+/// Unresolved is what has open transactions, or `attention`, of which the first time is kept.
 /// `last_refund`: when the last REFUND succeeded; if that is not known, and something was refunded,
 /// it counts as now.
 PaymentSchedule schedule_of(const pb::Payment& payment, Micros now,

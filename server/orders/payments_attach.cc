@@ -91,7 +91,11 @@ absl::StatusOr<pb::Payment> attach(const pb::NewPayment& request, const Uuid& pa
   payment.set_gateway_reference(std::string(trimmed(request.gateway_reference())));
   payment.set_description(request.description());
   payment.set_status(pb::PAYMENT_STATUS_UNSYNCED);
-  if (account != kExternal) return payment;
+  if (account != kExternal) {
+    // Nothing that the gateway says of it could be kept.
+    if (currency_code.empty()) return errors::order_without_currency();
+    return payment;
+  }
 
   absl::Status refusal;
   if (request.has_authorized()) refusal = take_currency(request.authorized(), currency_code);

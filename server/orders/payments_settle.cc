@@ -2,6 +2,7 @@
 
 #include "server/orders/cancellation_plan.h"
 #include "server/orders/fields.h"
+#include "server/orders/payment_fold.h"
 #include "server/orders/payments.h"
 #include "server/orders/payments_allowances.h"
 #include "server/orders/payments_edit.h"
@@ -13,6 +14,8 @@ namespace orderd::rules {
 namespace {
 
 using payments::CallResult;
+
+constexpr const char* kNoAnswer = "NO_ANSWER";
 
 const pb::PaymentTransaction* find_open(const pb::Payment& payment,
                                         const std::string& transaction_id) {
@@ -97,13 +100,19 @@ Result accept(const pb::Order& order, const pb::Payment& payment,
   return edit.done(now);
 }
 
-/// Still UNKNOWN. Only a reason that differs is written, so that a gateway which is away for long
-/// does not fill the history; what was not written is due when the sender's lease ends.
+/// Still UNKNOWN. A gateway that is away for long must not fill the history, whatever it answers in
+/// turn: the first reason stays, but for one that gives way, once, to NO_ANSWER when the attempt
+/// may have been carried out. What was not written is due when the sender's lease ends.
 Result leave_open(const pb::Order& order, const pb::Payment& payment,
                   pb::PaymentTransaction transaction, const CallResult& result,
                   const char* otherwise, Micros now) {
-  const std::string reason = reason_or(result, otherwise);
-  if (transaction.status() == pb::TRANSACTION_STATUS_PENDING || transaction.reason() == reason) {
+  std::string reason = reason_or(result, otherwise);
+  const bool first = transaction.reason().empty();
+  if (!first && result.kind == CallResult::Kind::kUnknown && transaction.reason() != reason) {
+    reason = kNoAnswer;
+  }
+  const bool news = first || (reason == kNoAnswer && transaction.reason() != kNoAnswer);
+  if (transaction.status() == pb::TRANSACTION_STATUS_PENDING || !news) {
     return unchanged(payment.payment_id(), transaction.transaction_id());
   }
   transaction.set_reason(reason);
@@ -119,6 +128,43 @@ Result leave_open(const pb::Order& order, const pb::Payment& payment,
   return change;
 }
 
+/// The gateway did what is booked as FAILED. Somebody has to look, and a reading to say what moved:
+/// one that was taken before counts no more.
+Change contradicted(const pb::Order& order, const pb::Payment& payment, const std::string& id,
+                    Micros now) {
+  PaymentEdit edit(order, payment);
+  edit.payment().set_attention(true);
+  edit.payment().set_revision(payment.revision() + 1);
+  Change change = edit.done(now);
+  change.schedule.back().next_check = now;
+  change.outcome.set_transaction_id(id);
+  return change;
+}
+
+/// Somebody has seen to what happened: nothing of it has to be looked at any more.
+Change acknowledge(const pb::Order& order, const pb::Payment& payment, const std::string& id,
+                   Micros now, const std::string& reason) {
+  const auto& open = payment.open_transactions();
+  const bool remains = payment.discrepancy() || std::any_of(open.begin(), open.end(), is_manual);
+  if (!payment.attention() || remains) return unchanged(payment.payment_id(), id);
+  PaymentEdit edit(order, payment);
+  edit.payment().set_attention(false);
+  Change change = edit.done(now, reason);
+  change.outcome.set_transaction_id(id);
+  return change;
+}
+
+/// Whether a reading says, sooner or later, what became of an open transaction. One that a gateway
+/// without attempt ids does not show, and that is too old to be sent again, may hide in its sums.
+bool gateway_tells(const pb::Payment& payment, const pb::PaymentTransaction& open,
+                   const GatewayDirectory& gateways, Micros now) {
+  const std::string& account = payment.gateway_account();
+  if (account == kExternal || !gateways.configured(account) || is_manual(open)) return false;
+  return payment.capabilities().lookup_by_attempt() ||
+         open.status() != pb::TRANSACTION_STATUS_UNKNOWN ||
+         !too_old_to_send(open, payment.capabilities(), now);
+}
+
 }  // namespace
 
 Result settle(std::string_view payment_id, const Uuid& transaction_id, const CallResult& result,
@@ -127,10 +173,18 @@ Result settle(std::string_view payment_id, const Uuid& transaction_id, const Cal
   const std::string id = transaction_id.to_string();
   const auto* payment = find_payment(order, payment_id);
   const auto* open = payment ? find_open(*payment, id) : nullptr;
-  if (!open) return unchanged(payment_id, id);
+  using Kind = CallResult::Kind;
+  if (!open) {
+    const bool moved = result.kind == Kind::kSucceeded || result.kind == Kind::kPending;
+    const bool failed = target.transaction && target.transaction->payment_id() == payment_id &&
+                        target.transaction->status() == pb::TRANSACTION_STATUS_FAILED;
+    if (payment && payment->gateway_account() != kExternal && moved && failed) {
+      return contradicted(order, *payment, id, context.now);
+    }
+    return unchanged(payment_id, id);
+  }
   pb::PaymentTransaction transaction = *open;
 
-  using Kind = CallResult::Kind;
   switch (result.kind) {
     case Kind::kSucceeded:
       if (!result.gateway_transaction_id.empty()) {
@@ -153,12 +207,12 @@ Result settle(std::string_view payment_id, const Uuid& transaction_id, const Cal
     case Kind::kUnknown:
       break;
   }
-  return leave_open(order, *payment, transaction, result, "NO_ANSWER", context.now);
+  return leave_open(order, *payment, transaction, result, kNoAnswer, context.now);
 }
 
 Result resolve_transaction(const pb::ResolveTransactionRequest& request,
-                           const GatewayDirectory& gateways, const Target& target,
-                           const Context& context) {
+                           const GatewayDirectory& gateways, std::chrono::microseconds lease,
+                           const Target& target, const Context& context) {
   const pb::Order& order = *target.order;
   const auto* payment =
       target.transaction ? find_payment(order, target.transaction->payment_id()) : nullptr;
@@ -169,17 +223,19 @@ Result resolve_transaction(const pb::ResolveTransactionRequest& request,
   const auto* open = find_open(*payment, id);
   if (!open) {
     if (target.transaction->status() == request.status()) {
-      return unchanged(payment->payment_id(), id);
+      return acknowledge(order, *payment, id, context.now, request.reason());
     }
     if (is_failed_leg(order, *target.transaction)) {
       return overrule(request, order, *payment, *target.transaction, context.now);
     }
     return errors::transaction_final(id);
   }
-  const std::string& account = payment->gateway_account();
-  const bool gateway_tells =
-      account != kExternal && gateways.configured(account) && !is_manual(*open);
-  if (gateway_tells) return errors::gateway_can_tell(id);
+  if (gateway_tells(*payment, *open, gateways, context.now)) return errors::gateway_can_tell(id);
+  // The answer of a call that is under way must find the attempt open.
+  const Micros age = context.now - to_micros(open->create_time());
+  if (open->status() == pb::TRANSACTION_STATUS_UNKNOWN && age < lease.count()) {
+    return errors::payment_busy(payment->payment_id());
+  }
 
   return decide(request, order, *payment, *open, context.now);
 }

@@ -70,6 +70,7 @@ std::int64_t capturable(const pb::Payment& payment) {
 }
 
 std::int64_t refundable(const pb::Payment& payment) {
+  if (impossible(payment)) return 0;
   return left(payment.captured().amount_minor() - payment.refunded().amount_minor(),
               reserved(payment, pb::TRANSACTION_KIND_REFUND));
 }
@@ -100,6 +101,7 @@ bool is_manual(const pb::PaymentTransaction& transaction) {
 }
 
 std::int64_t remainder(const pb::Payment& payment) {
+  if (impossible(payment)) return 0;
   const auto used = add(payment.captured().amount_minor(), payment.voided().amount_minor());
   return left(payment.authorized().amount_minor(), used);
 }
@@ -125,7 +127,7 @@ bool has_open_money(const pb::Payment& payment) {
 
 void derive(pb::Payment& payment) {
   const auto& open = payment.open_transactions();
-  payment.set_discrepancy(impossible(payment));
+  if (impossible(payment)) payment.set_discrepancy(true);
   if (payment.discrepancy() || std::any_of(open.begin(), open.end(), is_manual)) {
     payment.set_attention(true);
   }
@@ -172,8 +174,10 @@ PaymentSchedule schedule_of(const pb::Payment& payment, Micros now,
     earlier(schedule.unresolved_since, to_micros(transaction.create_time()));
     if (transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN) earlier(next, now + kMinute);
   }
-  if (!schedule.unresolved_since && payment.attention()) schedule.unresolved_since = now;
   if (payment.gateway_account() == kExternal) return schedule;
+  // Since when somebody has had to look, the payment does not say.
+  if (!schedule.unresolved_since && payment.attention()) schedule.unresolved_since = now;
+  schedule.keeps_since = payment.attention();
 
   for (const auto& transaction : payment.open_transactions()) {
     if (!is_manual(transaction)) earlier(next, now + kHour);

@@ -63,6 +63,16 @@ Result fold_readings(std::span<const PaymentReading> readings, const Uuid& ids,
   return change;
 }
 
+bool would_be_found(const pb::Order& order, const pb::PaymentTransaction& attempt,
+                    std::span<const pb::PaymentTransaction> ledger) {
+  const pb::Payment* payment = find_payment(order, attempt.payment_id());
+  if (payment == nullptr) return false;
+  if (payment->capabilities().lookup_by_attempt()) return true;
+  return std::none_of(ledger.begin(), ledger.end(), [&](const auto& transaction) {
+    return transaction.payment_id() == attempt.payment_id() && may_hide(transaction, attempt);
+  });
+}
+
 std::vector<pb::PaymentTransaction> to_send_again(const pb::Order& order,
                                                   const pb::Payment& payment,
                                                   const Settings& settings, Micros now) {

@@ -30,9 +30,10 @@ struct PaymentReading {
 /// 1. A movement belongs to our transaction of its kind with the same gateway id, or else with its
 ///    attempt id (for the VOID of a final capture: the capture's attempt id), or else, where the
 ///    gateway does not keep attempt ids, to the oldest open transaction of its kind and amount (a
-///    VOID: of any amount) unless it is a day older than that. An open transaction takes over the
-///    movement's status, amount, id and time; a final one only the status, if the movement
-///    contradicts it (a refund that failed later), with `attention`.
+///    VOID: of any amount) unless it is a day older than that; a movement that FAILED only to one
+///    that is PENDING without a gateway id. An open transaction takes over the
+///    movement's status, amount, id and time; a final one too, but only if the movement contradicts
+///    its status (a refund that failed later keeps its amount), with `attention`.
 /// 2. Every other movement is foreign, and is booked once: by kind and gateway id, and as far as
 ///    its sum goes beyond what is booked (a cumulative gateway cuts its total differently each
 ///    time). The rest that a final capture of ours released is not foreign but names that capture.
@@ -50,6 +51,12 @@ struct PaymentReading {
 /// `Outcome.differences` says what differed.
 Result fold_readings(std::span<const PaymentReading> readings, const Uuid& ids,
                      const Target& target, const Context& context);
+
+/// After a fold: whether an attempt that is open would not be if it had been carried out. Not where
+/// the gateway keeps no attempt ids and something was found in which it may be hidden. `ledger`: of
+/// the whole order.
+bool would_be_found(const pb::Order& order, const pb::PaymentTransaction& attempt,
+                    std::span<const pb::PaymentTransaction> ledger);
 
 /// After a fold: our open transactions that the gateway does not know and that are to be sent
 /// again, with the same key: UNKNOWN, younger than the key's lifetime less an hour, and for a

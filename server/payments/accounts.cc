@@ -213,6 +213,10 @@ void Accounts::leave(std::string_view account, bool answered) {
   if (it != accounts_.end()) it->second->leave(answered);
 }
 
+void Accounts::drop_waiting() {
+  for (auto& [name, account] : accounts_) account->drop_waiting();
+}
+
 void Accounts::stop() {
   for (auto& [name, account] : accounts_) account->stop();
 }

@@ -21,7 +21,8 @@ class Account;
 class Accounts : public rules::GatewayDirectory {
  public:
   struct Limits {
-    int threads = 4;
+    /// With these, what waits gets its turn within an attempt's lease at half a second per call.
+    int threads = 8;
     /// Jobs of callers that may wait for a thread; beyond, rules refuse (`available`).
     int waiting = 256;
     /// Failures in a row that open the circuit, and for how long it stays open.
@@ -61,7 +62,9 @@ class Accounts : public rules::GatewayDirectory {
   /// And after it: whether the gateway answered.
   void leave(std::string_view account, bool answered);
 
-  /// Waits for the jobs that run; destroys those that wait, and those that come later.
+  /// Destroys the jobs that wait, and those that come later.
+  void drop_waiting();
+  /// That, and waits for the jobs that run.
   void stop();
 
  private:

@@ -13,7 +13,7 @@ namespace orderd::payments {
 namespace {
 
 constexpr std::chrono::milliseconds kConnectTimeout{10'000};
-constexpr std::chrono::seconds kMaxRetryAfter{86'400};
+constexpr std::chrono::seconds kMaxRetryAfter{3'600};
 
 /// What the callbacks of one transfer gather.
 struct Transfer {

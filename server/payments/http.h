@@ -24,7 +24,7 @@ struct HttpRequest {
 struct HttpAnswer {
   int status = 0;
   std::string body;
-  /// The header Retry-After, if it is a number of seconds; at most a day.
+  /// The header Retry-After, if it is a number of seconds; at most an hour.
   std::optional<std::chrono::seconds> retry_after;
 };
 

@@ -18,6 +18,7 @@
 #include "server/payments/cancellation.h"
 #include "server/payments/failpoint.h"
 #include "server/payments/sender.h"
+#include "storage/wall_clock.h"
 
 namespace orderd::payments {
 namespace {
@@ -34,12 +35,6 @@ constexpr int kMaxReadings = 20;
 constexpr milliseconds kFirstPause{10};
 constexpr milliseconds kLongestPause{200};
 constexpr milliseconds kRetryDelay{1'000};
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 rules::Result change_nothing(const rules::Target&, const rules::Context&) {
   return rules::Change{};
@@ -109,12 +104,17 @@ class Processor::Impl {
     return stopping_;
   }
 
-  void stop() {
+  void drop_waiting() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
     }
     cancellations->stop();
+    accounts.drop_waiting();
+  }
+
+  void stop() {
+    drop_waiting();
     sender.stop();
     accounts.stop();
     std::unique_lock lock(mutex_);
@@ -234,7 +234,11 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
       return caller_->answer(errors::payment_not_found(order->order.order_id(), payment_id_));
     }
     for (const pb::Payment& payment : payments_) {
-      const absl::Status available = impl_->accounts.available(payment.gateway_account());
+      const std::string& account = payment.gateway_account();
+      if (!impl_->accounts.configured(account)) {
+        return caller_->answer(errors::gateway_not_configured(account));
+      }
+      const absl::Status available = impl_->accounts.available(account);
       if (!available.ok()) return caller_->answer(available);
     }
     if (payments_.empty()) return fold({});
@@ -269,9 +273,12 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   }
 
   void fold(std::vector<rules::PaymentReading> readings) {
-    rules::Rule rule = [readings = std::move(readings), ids = Uuid::generate()](
-                           const rules::Target& target, const rules::Context& context) {
-      return rules::fold_readings(readings, ids, target, context);
+    rules::Rule rule = [readings = std::move(readings), ids = Uuid::generate(),
+                        first_check = impl_->options.first_check](const rules::Target& target,
+                                                                  const rules::Context& context) {
+      auto change = rules::fold_readings(readings, ids, target, context);
+      if (change.ok()) ask_in_time(*change, context.now, first_check);
+      return change;
     };
     if (kind_ == Kind::kSync || command_.validate_only) {
       Command command = command_;
@@ -356,6 +363,8 @@ class Processor::Impl::Reconciliation {
     if (!folded.answer.ok()) {
       spdlog::info("payment {} of order {} could not be reconciled: {}", payment_id_,
                    order->id.to_string(), errors::reason(folded.answer.status()));
+      const std::chrono::microseconds wait = folded.retry_after.value_or(milliseconds(0));
+      visit_.not_before = wall_clock() + wait.count();
       return;
     }
     note(*folded.answer);
@@ -480,6 +489,8 @@ void Processor::reconcile(const Uuid& order_id, const std::string& payment_id, D
                            [visit, order, account] { visit->run(order, account); });
       });
 }
+
+void Processor::drop_waiting() { impl_->drop_waiting(); }
 
 void Processor::stop() { impl_->stop(); }
 

@@ -90,9 +90,11 @@ class Processor {
   void reconcile(const Uuid& order_id, const std::string& payment_id, Deadline until,
                  std::function<void(Visit)> done);
 
-  /// Returns when no gateway call runs, no command is under way, and everybody has been answered.
-  /// Nothing new is sent any more; what waits is left to the reconciler of the next start. The
-  /// engine and the reader must still run.
+  /// From here on no gateway is called for what waits or comes: callers are answered with what is
+  /// known, and the rest is left to the reconciler of the next start. What runs goes on.
+  void drop_waiting();
+  /// That first. Returns when no gateway call runs, no command is under way, and everybody has been
+  /// answered. The engine and the reader must still run.
   void stop();
 
  private:

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "storage/wall_clock.h"
+
 namespace orderd::payments {
 namespace {
 
@@ -24,12 +26,6 @@ constexpr std::size_t kGroup = 100;
 constexpr Micros kOverdue = 24LL * 3600 * 1'000'000;
 /// How many payments are remembered as warned of.
 constexpr std::size_t kMaxWarned = 10'000;
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 /// Up to a fifth more or less, so that what failed together does not come back together.
 microseconds jittered(microseconds delay) {
@@ -57,6 +53,7 @@ class Reconciler::Impl : public std::enable_shared_from_this<Impl> {
     int not_asked = 0;
   };
 
+  std::vector<std::string> accounts_to_ask() const;
   void finish(Pass& pass, const storage::DueCheck& check, const Visit& visit);
   /// With the mutex held.
   void count(Pass& pass, const storage::DueCheck& check, const Visit& visit);
@@ -78,6 +75,14 @@ class Reconciler::Impl : public std::enable_shared_from_this<Impl> {
   std::set<std::string> warned_;
 };
 
+std::vector<std::string> Reconciler::Impl::accounts_to_ask() const {
+  // What can't be asked now stays due, and its tries are not counted.
+  const Accounts& accounts = processor_.accounts();
+  std::vector<std::string> names = accounts.names();
+  std::erase_if(names, [&](const auto& name) { return !accounts.available(name).ok(); });
+  return names;
+}
+
 int Reconciler::Impl::pass() {
   int room = 0;
   std::vector<storage::Postponement> group;
@@ -95,7 +100,7 @@ int Reconciler::Impl::pass() {
   run->lease_until = now + options_.claim.count();
   std::vector<storage::DueCheck> due;
   try {
-    due = storage_.claim_due_checks(processor_.accounts().names(), now, run->lease_until, room);
+    due = storage_.claim_due_checks(accounts_to_ask(), now, run->lease_until, room);
   } catch (const storage::Error& error) {
     spdlog::warn("payments to reconcile could not be claimed: {}", error.what());
     return 0;
@@ -144,7 +149,8 @@ void Reconciler::Impl::count(Pass& pass, const storage::DueCheck& check, const V
   }
   if (visit.result != Visit::Result::kNews) {
     postponed_.push_back({check.order_id, check.payment_id, pass.lease_until,
-                          std::max(visit.not_before, wall_clock() + jittered(delay).count())});
+                          std::max(visit.not_before, wall_clock() + jittered(delay).count()),
+                          visit.result != Visit::Result::kNotAsked});
   }
   warn_if_overdue(check, visit);
   if (--pass.left == 0) {

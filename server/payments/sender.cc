@@ -33,6 +33,7 @@ bool passes(const absl::Status& status) {
 
 /// Whether the gateway said anything about the request.
 bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
+bool moves_money(Kind kind) { return kind == Kind::kSucceeded || kind == Kind::kPending; }
 
 std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& ledger,
                                   const std::string& payment_id) {
@@ -48,14 +49,40 @@ std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& led
   return last;
 }
 
-/// `first_check`: how long the gateway is left alone that has not answered.
-Command settle_command(const Uuid& order_id, const std::string& payment_id, const Uuid& attempt_id,
-                       const CallResult& result, std::chrono::microseconds first_check) {
+/// When the oldest attempt without an answer was made.
+std::optional<Micros> unknown_since(const pb::Order& order, const std::string& payment_id) {
+  std::optional<Micros> since;
+  const pb::Payment* payment = rules::find_payment(order, payment_id);
+  if (payment == nullptr) return since;
+  for (const pb::PaymentTransaction& transaction : payment->open_transactions()) {
+    if (transaction.status() != pb::TRANSACTION_STATUS_UNKNOWN) continue;
+    const Micros time = rules::to_micros(transaction.create_time());
+    since = std::min(since.value_or(time), time);
+  }
+  return since;
+}
+
+/// `first_check`: how long an attempt is left alone after it was not answered. `read`: the gateway
+/// was read after it had answered.
+Command settle_command(const Uuid& order_id, const pb::PaymentTransaction& attempt,
+                       const CallResult& answer, bool read, std::chrono::microseconds first_check) {
+  const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
   Command command = own_command(order_id);
   command.transaction_id = attempt_id;
+  command.wants_ledger = read;
   command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
-    auto change = rules::settle(payment_id, attempt_id, result, target, context);
-    if (!change.ok() || is_answer(result.kind)) return change;
+    CallResult result = answer;
+    // What that reading would show and does not has not happened.
+    if (read && rules::would_be_found(*target.order, attempt, target.ledger)) {
+      result.kind = Kind::kRefused;
+      if (result.reason.empty()) result.reason = "STATE_CONFLICT";
+    }
+    auto change = rules::settle(attempt.payment_id(), attempt_id, result, target, context);
+    if (!change.ok()) return change;
+    if (is_answer(result.kind)) {
+      ask_in_time(*change, context.now, first_check);
+      return change;
+    }
     const std::chrono::microseconds wished = result.retry_after.value_or(milliseconds(0));
     for (PaymentSchedule& schedule : change->schedule) {
       schedule.next_check = context.now + std::max(first_check, wished).count();
@@ -66,6 +93,16 @@ Command settle_command(const Uuid& order_id, const std::string& payment_id, cons
 }
 
 }  // namespace
+
+void ask_in_time(rules::Change& change, Micros now, std::chrono::microseconds first_check) {
+  if (!change.after) return;
+  for (PaymentSchedule& schedule : change.schedule) {
+    const auto since = unknown_since(*change.after, schedule.payment_id);
+    if (!since) continue;
+    const Micros check = std::max(*since + first_check.count(), now);
+    schedule.next_check = std::min(schedule.next_check.value_or(check), check);
+  }
+}
 
 Command own_command(const Uuid& order_id) {
   Command command;
@@ -95,16 +132,18 @@ std::variant<Reading, FetchError> Sender::fetch(const pb::Payment& payment,
   Gateway* gateway = accounts_.find(account);
   if (gateway == nullptr) return FetchError{FetchError::Kind::kUnavailable, {}, std::nullopt};
   accounts_.enter(account);
+  const auto began = Clock::now();
+  const Deadline end = call_deadline(deadline);
   std::variant<Reading, FetchError> result;
   try {
-    result = gateway->fetch({payment.gateway_reference(), currency_code}, call_deadline(deadline));
+    result = gateway->fetch({payment.gateway_reference(), currency_code}, end);
   } catch (const std::exception&) {
     // What an exception says may be a gateway's text.
     spdlog::error("reading a payment of account {} failed", account);
     result = FetchError{FetchError::Kind::kUnavailable, {}, std::nullopt};
   }
   const auto* error = std::get_if<FetchError>(&result);
-  accounts_.leave(account, error == nullptr || error->kind != FetchError::Kind::kUnavailable);
+  report(account, error == nullptr || error->kind != FetchError::Kind::kUnavailable, began, end);
   return result;
 }
 
@@ -119,13 +158,15 @@ CallResult Sender::call(const pb::Payment& payment, const pb::PaymentTransaction
     return result;
   }
   accounts_.enter(account);
+  const auto began = Clock::now();
+  const Deadline end = call_deadline(lease_end);
   try {
-    result = call_gateway(*gateway, payment, attempt, call_deadline(lease_end));
+    result = call_gateway(*gateway, payment, attempt, end);
   } catch (const std::exception&) {
     spdlog::error("attempt {} failed within the gateway of account {}", attempt.transaction_id(),
                   account);
   }
-  accounts_.leave(account, is_answer(result.kind));
+  report(account, is_answer(result.kind), began, end);
   return result;
 }
 
@@ -159,21 +200,22 @@ std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& paym
   CallResult result = call(payment, attempt, lease_end);
   failpoint("after_gateway_applied");
 
-  if (result.kind == Kind::kStateConflict &&
-      read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok()) {
-    // What the reading did not settle has not happened.
-    result.kind = Kind::kRefused;
-    if (result.reason.empty()) result.reason = "STATE_CONFLICT";
-  }
+  const bool read = result.kind == Kind::kStateConflict &&
+                    read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok();
 
   failpoint("before_transaction_two");
-  const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
-  auto answer = run_until(
-      settle_command(order_id, payment.payment_id(), attempt_id, result, first_check_), lease_end);
+  auto answer = run_until(settle_command(order_id, attempt, result, read, first_check_), lease_end);
   if (!answer.ok()) {
     spdlog::warn("the result of attempt {} can't be written and is left to the reconciler: {}",
                  attempt.transaction_id(), errors::reason(answer.status()));
     return std::nullopt;
+  }
+  if (moves_money(result.kind) && answer->transaction &&
+      answer->transaction->status() == pb::TRANSACTION_STATUS_FAILED) {
+    spdlog::warn(
+        "attempt {} on payment {} of order {} was carried out after it had been taken for "
+        "failed; the payment is read again and needs attention",
+        attempt.transaction_id(), payment.payment_id(), order_id.to_string());
   }
   failpoint("after_commit_before_answer");
   return *std::move(answer);
@@ -198,7 +240,7 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
     if (payment->gateway_account() != rules::kExternal) {
       auto fetched = fetch(*payment, order->order.currency_code(), deadline);
       if (const auto* error = std::get_if<FetchError>(&fetched)) {
-        return {.answer = to_status(*error, *payment)};
+        return {.answer = to_status(*error, *payment), .retry_after = error->retry_after};
       }
       readings.push_back({payment_id, payment->revision(), std::get<Reading>(std::move(fetched))});
     }
@@ -207,10 +249,12 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
     const auto found = std::make_shared<Folded>();
     Command command = own_command(order_id);
     command.wants_ledger = true;
-    command.rule = [=, ids = Uuid::generate()](const rules::Target& target,
-                                               const rules::Context& context) -> rules::Result {
+    command.rule = [=, first_check = first_check_, ids = Uuid::generate()](
+                       const rules::Target& target,
+                       const rules::Context& context) -> rules::Result {
       auto change = rules::fold_readings(readings, ids, target, context);
       if (!change.ok()) return change;
+      ask_in_time(*change, context.now, first_check);
       const pb::Order& after = change->after ? *change->after : *target.order;
       if (const pb::Payment* folded = rules::find_payment(after, payment_id)) {
         found->send_again = rules::to_send_again(after, *folded, *context.settings, context.now);
@@ -233,7 +277,7 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
       return std::move(*found);
     }
     order = nullptr;
-    pause(std::exchange(delay, delay * 2));
+    pause(std::exchange(delay, std::min(delay * 2, kLongestPause)));
   }
 }
 
@@ -263,6 +307,11 @@ absl::StatusOr<Answer> Sender::run_until(const Command& command, Deadline end) {
 
 Deadline Sender::call_deadline(Deadline end) const {
   return std::min(Clock::now() + call_timeout_, end);
+}
+
+void Sender::report(const std::string& account, bool answered, Deadline began, Deadline deadline) {
+  // A caller in a hurry says nothing about the gateway.
+  if (answered || deadline - began >= call_timeout_ / 2) accounts_.leave(account, answered);
 }
 
 void Sender::pause(milliseconds time) {

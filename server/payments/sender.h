@@ -40,6 +40,8 @@ class Sender {
     std::vector<pb::PaymentTransaction> send_again{};
     /// When the gateway is to be asked again if nothing happens. Absent: never.
     std::optional<Micros> next_check{};
+    /// With an error: for how long the gateway wants to be left alone, if it says so.
+    std::optional<std::chrono::milliseconds> retry_after{};
   };
   /// Asks the gateway of one payment and folds what it says; again while money moves meanwhile.
   /// `order`: as it was just now, or null. An external payment has no reading.
@@ -59,6 +61,8 @@ class Sender {
   /// Until it is not refused for a reason that passes, or the time is over.
   absl::StatusOr<engine::Answer> run_until(const engine::Command& command, Deadline end);
   Deadline call_deadline(Deadline end) const;
+  /// Tells the circuit breaker how a call ended that had time until `deadline`.
+  void report(const std::string& account, bool answered, Deadline began, Deadline deadline);
 
   engine::Engine& engine_;
   Accounts& accounts_;
@@ -70,6 +74,9 @@ class Sender {
   bool stopping_ = false;
 };
 
+/// What else is changed does not put off the question what became of an attempt without an answer:
+/// it is asked `first_check` after the attempt was made, or at once if that is over.
+void ask_in_time(rules::Change& change, Micros now, std::chrono::microseconds first_check);
 /// A command of the server itself.
 engine::Command own_command(const Uuid& order_id);
 /// Why a reading could not be had, as an error.

@@ -90,7 +90,8 @@ CallResult from_status(const HttpAnswer& answer) {
 
   const ErrorBody error = read_error(answer.body);
   const Code* known = find_code(error.code);
-  // 409: another request with the key is still at work. Neither was carried out.
+  // 409: another request with the key is still at work. This one was not carried out; what becomes
+  // of that one the next says.
   if (answer.status == 429 || answer.status == 409) {
     if (known != nullptr && known->kind == Kind::kNotExecuted)
       return make(known->kind, known->reason);

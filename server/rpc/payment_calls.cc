@@ -90,9 +90,10 @@ grpc::ServerUnaryReactor* OrderService::ResolveTransaction(Context* context, con
         Command command = command_for(*call);
         command.keep_request = true;
         command.transaction_id = Uuid::parse(call->request().transaction_id());
-        command.rule = [&request = call->request(), &gateways = backend_.processor.accounts()](
-                           const Target& target, const rules::Context& rule_context) {
-          return rules::resolve_transaction(request, gateways, target, rule_context);
+        command.rule = [&request = call->request(), &gateways = backend_.processor.accounts(),
+                        lease = backend_.processor.lease()](const Target& target,
+                                                            const rules::Context& rule_context) {
+          return rules::resolve_transaction(request, gateways, lease, target, rule_context);
         };
         submit(call, backend_, std::move(command));
       });

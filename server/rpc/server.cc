@@ -63,6 +63,8 @@ void Server::shutdown(std::chrono::milliseconds drain) {
   // gRPC waits until the clients have closed their connections, and idle ones take their time; a
   // call that arrives while it waits it cancels without a word. So the waiting is done here.
   guard_.running.drain(drain);
+  // What waits for a gateway's threads could wait for long; it is answered with what is known.
+  backend_.processor.drop_waiting();
   server_->Shutdown(std::chrono::system_clock::now() + std::min(drain, kLastAnswers));
   server_->Wait();
   server_.reset();

@@ -1,8 +1,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <optional>
-
 #include "tests/money/money.h"
 #include "tests/process/database_check.h"
 

@@ -1,10 +1,8 @@
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <atomic>
 #include <iostream>
 #include <mutex>
-#include <optional>
 #include <random>
 #include <set>
 #include <thread>

@@ -484,12 +484,23 @@ void expect_equal_books(const Shop& shop, const Paid& paid, bool open_allowed) {
           << "the attempt " << movement.attempt_id() << " moved money twice";
     }
     const auto same = [&](const pb::PaymentTransaction* transaction) {
-      if (transaction->kind() != movement.kind()) return false;
-      if (ids && attempt_of(*transaction) != movement.attempt_id()) return false;
-      return transaction->gateway_transaction_id() == movement.gateway_transaction_id() ||
-             (!transaction->foreign() && transaction->gateway_transaction_id().empty());
+      return transaction->kind() == movement.kind() &&
+             (!ids || attempt_of(*transaction) == movement.attempt_id());
     };
-    const auto it = std::find_if(unmatched.begin(), unmatched.end(), same);
+    auto it = std::find_if(unmatched.begin(), unmatched.end(), [&](const auto* transaction) {
+      return same(transaction) &&
+             transaction->gateway_transaction_id() == movement.gateway_transaction_id();
+    });
+    if (it == unmatched.end()) {
+      // The order may not have been told the gateway's id.
+      it = std::find_if(unmatched.begin(), unmatched.end(), [&](const auto* transaction) {
+        const bool amount = transaction->amount().amount_minor() == movement.amount_minor() ||
+                            (adjusted && movement.kind() == pb::TRANSACTION_KIND_VOID);
+        return same(transaction) && !transaction->foreign() &&
+               transaction->gateway_transaction_id().empty() &&
+               (ids || (transaction->status() == movement.status() && amount));
+      });
+    }
     if (it == unmatched.end()) {
       ADD_FAILURE() << "not in the order's ledger: " << movement.ShortDebugString();
       continue;

@@ -21,7 +21,7 @@ constexpr int kClients = 32;
 /// Two servers on one MariaDB, and one book.
 class Race : public testing::Test {
  protected:
-  Server start(const std::vector<std::string>& accounts, const std::string& timeout = "10",
+  Server start(const std::vector<std::string>& accounts, const std::string& timeout = "8",
                const std::string& interval = "0.1") {
     Server::Options options;
     for (const std::string& account : accounts) {

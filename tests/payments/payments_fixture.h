@@ -172,4 +172,57 @@ inline payments::CallResult result(payments::CallResult::Kind kind, const std::s
   return result;
 }
 
+inline std::string new_request_id() { return Uuid::generate().to_string(); }
+
+/// One server on SQLite.
+class ProcessorTest : public testing::Test {
+ protected:
+  struct Paid {
+    Uuid order;
+    std::string payment;
+    std::string reference;
+  };
+
+  explicit ProcessorTest(const payments::Accounts::Limits& limits = {}) {
+    // Failures are a subject of most tests; the circuit breaker is one of accounts_test.
+    payments::Accounts::Limits patient = limits;
+    patient.failures = 1'000'000;
+    node_ =
+        std::make_unique<MoneyServer>(storage_, gateway_, payments::Processor::Options{}, patient);
+  }
+
+  /// An order with a payment that is authorized at the gateway and has not been read.
+  Paid pay(std::int64_t authorized = 1000, std::int64_t captured = 0) {
+    Paid paid;
+    paid.reference = "ref-" + std::to_string(++references_);
+    gateway_->authorize(paid.reference, authorized);
+    if (captured > 0) gateway_->move(paid.reference, pb::TRANSACTION_KIND_CAPTURE, captured);
+    paid.order = make_order(node_->server);
+    paid.payment = node_->add_payment(paid.order, paid.reference);
+    return paid;
+  }
+
+  static pb::CapturePaymentRequest capture(const Paid& paid, std::int64_t minor = 0,
+                                           const std::string& request_id = {}) {
+    return request_for<pb::CapturePaymentRequest>(paid.order, paid.payment, minor, request_id);
+  }
+
+  AnswerOr operate(pb::TransactionKind kind, const Paid& paid) {
+    switch (kind) {
+      case pb::TRANSACTION_KIND_CAPTURE:
+        return node_->call(capture(paid, 300));
+      case pb::TRANSACTION_KIND_VOID:
+        return node_->call(request_for<pb::VoidPaymentRequest>(paid.order, paid.payment));
+      default:
+        return node_->call(request_for<pb::RefundPaymentRequest>(paid.order, paid.payment, 100));
+    }
+  }
+
+  TestDatabase database_ = TestDatabase::sqlite();
+  std::shared_ptr<storage::Storage> storage_ = storage::open(database_.url(), {});
+  std::shared_ptr<FakeGateway> gateway_ = std::make_shared<FakeGateway>();
+  std::unique_ptr<MoneyServer> node_;
+  int references_ = 0;
+};
+
 }  // namespace orderd::test

@@ -9,6 +9,7 @@
 #include <random>
 #include <sstream>
 
+#include "storage/wall_clock.h"
 #include "tests/engine/faulty_storage.h"
 #include "tests/payments/payments_fixture.h"
 
@@ -21,7 +22,6 @@ using payments::FetchError;
 using Kind = payments::CallResult::Kind;
 using GatewayStep = FakeGateway::Step;
 using std::chrono::milliseconds;
-using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
@@ -32,58 +32,6 @@ constexpr auto kUnknown = pb::TRANSACTION_STATUS_UNKNOWN;
 constexpr auto kSucceeded = pb::TRANSACTION_STATUS_SUCCEEDED;
 constexpr auto kFailed = pb::TRANSACTION_STATUS_FAILED;
 constexpr auto kPending = pb::TRANSACTION_STATUS_PENDING;
-
-class ProcessorTest : public testing::Test {
- protected:
-  struct Paid {
-    Uuid order;
-    std::string payment;
-    std::string reference;
-  };
-
-  explicit ProcessorTest(const payments::Accounts::Limits& limits = {}) {
-    // Failures are a subject of most tests here; the circuit breaker is one of accounts_test.
-    payments::Accounts::Limits patient = limits;
-    patient.failures = 1'000'000;
-    node_ =
-        std::make_unique<MoneyServer>(storage_, gateway_, payments::Processor::Options{}, patient);
-  }
-
-  /// An order with a payment that is authorized at the gateway and has not been read.
-  Paid pay(std::int64_t authorized = 1000, std::int64_t captured = 0) {
-    Paid paid;
-    paid.reference = "ref-" + std::to_string(++references_);
-    gateway_->authorize(paid.reference, authorized);
-    if (captured > 0) gateway_->move(paid.reference, kCapture, captured);
-    paid.order = make_order(node_->server);
-    paid.payment = node_->add_payment(paid.order, paid.reference);
-    return paid;
-  }
-
-  static pb::CapturePaymentRequest capture(const Paid& paid, std::int64_t minor = 0,
-                                           const std::string& request_id = {}) {
-    return request_for<pb::CapturePaymentRequest>(paid.order, paid.payment, minor, request_id);
-  }
-
-  AnswerOr operate(pb::TransactionKind kind, const Paid& paid) {
-    switch (kind) {
-      case kCapture:
-        return node_->call(capture(paid, 300));
-      case kVoid:
-        return node_->call(request_for<pb::VoidPaymentRequest>(paid.order, paid.payment));
-      default:
-        return node_->call(request_for<pb::RefundPaymentRequest>(paid.order, paid.payment, 100));
-    }
-  }
-
-  TestDatabase database_ = TestDatabase::sqlite();
-  std::shared_ptr<storage::Storage> storage_ = storage::open(database_.url(), {});
-  std::shared_ptr<FakeGateway> gateway_ = std::make_shared<FakeGateway>();
-  std::unique_ptr<MoneyServer> node_;
-  int references_ = 0;
-};
-
-std::string new_request_id() { return Uuid::generate().to_string(); }
 
 TEST_F(ProcessorTest, EveryResultOfEveryOperationIsWrittenAndAnswered) {
   struct Case {
@@ -174,6 +122,60 @@ TEST_F(ProcessorTest, AConflictThatCantBeReadStaysUnknown) {
   EXPECT_EQ(answer->transaction->reason(), "CANCELED");
 }
 
+TEST_F(ProcessorTest, AConflictIsNoEvidenceWhereSomebodyElsesMovementMayBeOurs) {
+  for (const bool others : {false, true}) {
+    SCOPED_TRACE(others);
+    const Paid paid = pay();
+    ASSERT_TRUE(node_->sync(paid.order).ok());
+    auto can = node_->payment(paid.order).capabilities();
+    can.set_lookup_by_attempt(false);
+    gateway_->set_capabilities(can);
+    ASSERT_TRUE(node_->sync(paid.order).ok());
+    if (others) gateway_->move(paid.reference, kCapture, 200);
+    gateway_->script({.applies = false, .answer = result(Kind::kStateConflict, "CONFLICT")});
+    const AnswerOr answer = node_->call(capture(paid, 300));
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->transaction->status(), others ? kUnknown : kFailed);
+    EXPECT_EQ(answer->transaction->reason(), "CONFLICT");
+    EXPECT_EQ(node_->payment(paid.order).captured().amount_minor(), others ? 200 : 0);
+    can.set_lookup_by_attempt(true);
+    gateway_->set_capabilities(can);
+  }
+}
+
+TEST_F(ProcessorTest, AnAnswerThatComesAfterAFailureIsNotSilent) {
+  const Paid paid = pay(1000, 400);
+  ASSERT_TRUE(node_->sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto sent = node_->send(request_for<pb::RefundPaymentRequest>(paid.order, paid.payment, 100));
+  gate->wait_entered();
+  // Somebody, or another server, has come to the wrong conclusion.
+  const std::string id = node_->attempts(paid.order).at(0).transaction_id();
+  Command failing = command_for("Settle", request_for<pb::RefundPaymentRequest>(paid.order, ""));
+  failing.rule = [&](const rules::Target& target, const rules::Context& context) {
+    return rules::settle(paid.payment, *Uuid::parse(id), result(Kind::kRefused, "WRONG"), target,
+                         context);
+  };
+  ASSERT_TRUE(node_->server.call(failing).ok());
+  gate->open();
+  const AnswerOr answer = get(std::move(sent));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kFailed);
+  EXPECT_TRUE(node_->payment(paid.order).attention());
+
+  // It is due at once, and the reading carries the attempt's id.
+  const auto due =
+      storage_->claim_due_checks(std::vector{kAccount}, wall_clock(), INT64_MAX / 2, 9);
+  ASSERT_THAT(due, SizeIs(1));
+  std::promise<payments::Processor::Visit> visited;
+  node_->processor.reconcile(paid.order, paid.payment, in(kPatience),
+                             [&](const auto& visit) { visited.set_value(visit); });
+  EXPECT_EQ(get(visited.get_future()).result, payments::Processor::Visit::Result::kNews);
+  EXPECT_EQ(node_->attempts(paid.order).at(0).status(), kSucceeded);
+  EXPECT_EQ(node_->payment(paid.order).refunded().amount_minor(), 100);
+}
+
 TEST_F(ProcessorTest, ACallerIsAnsweredBeforeHisDeadlineAndTheCallGoesOn) {
   const Paid paid = pay();
   ASSERT_TRUE(node_->sync(paid.order).ok());
@@ -245,169 +247,6 @@ TEST_F(ProcessorTest, AnErrorMeansThatNothingWasWritten) {
       EXPECT_THAT(node_->attempts(paid.order), IsEmpty());
     }
   }
-}
-
-TEST_F(ProcessorTest, AnUnsyncedPaymentIsReadFirst) {
-  const Paid paid = pay(1000, 200);
-  auto request = capture(paid, 0, new_request_id());
-  request.set_etag(node_->server.stored(paid.order)->order.etag());
-  const AnswerOr answer = node_->call(request);
-  ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->transaction->amount().amount_minor(), 800);
-  EXPECT_EQ(answer->transaction->status(), kSucceeded);
-  const pb::Payment payment = node_->payment(paid.order);
-  EXPECT_EQ(payment.status(), pb::PAYMENT_STATUS_CAPTURED);
-  EXPECT_EQ(payment.captured().amount_minor(), 1000);
-  EXPECT_EQ(gateway_->fetches(paid.reference), 1);
-
-  const Paid other = pay();
-  auto stale = capture(other);
-  stale.set_etag("1");
-  const AnswerOr refused = node_->call(stale);
-  EXPECT_REASON(refused, "ETAG_MISMATCH");
-  EXPECT_EQ(gateway_->fetches(other.reference), 0);
-}
-
-TEST_F(ProcessorTest, AnUnsyncedPaymentWhoseGatewayIsAwayIsLeftAlone) {
-  const std::vector<std::pair<FetchError::Kind, std::string>> cases = {
-      {FetchError::Kind::kUnavailable, "GATEWAY_UNAVAILABLE"},
-      {FetchError::Kind::kNotFound, "GATEWAY_PAYMENT_NOT_FOUND"},
-      {FetchError::Kind::kUnusable, "GATEWAY_PAYMENT_UNUSABLE"}};
-  for (const auto& [kind, reason] : cases) {
-    const Paid paid = pay();
-    const std::string etag = node_->server.stored(paid.order)->order.etag();
-    gateway_->fail_fetch(paid.reference, FetchError{.kind = kind, .reason = {}, .retry_after = {}});
-    const auto request = capture(paid, 100, new_request_id());
-    const AnswerOr answer = node_->call(request);
-    EXPECT_REASON(answer, reason);
-    if (kind == FetchError::Kind::kUnavailable) {
-      EXPECT_TRUE(has_retry_info(answer.status()));
-    }
-    EXPECT_REASON(node_->sync(paid.order), reason);
-    EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
-    EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
-
-    // The same request may be made again.
-    gateway_->fail_fetch(paid.reference, std::nullopt);
-    const AnswerOr again = node_->call(request);
-    ASSERT_TRUE(again.ok()) << again.status();
-    EXPECT_FALSE(again->replayed);
-    EXPECT_EQ(again->transaction->status(), kSucceeded);
-  }
-}
-
-TEST_F(ProcessorTest, WhatIsOnlyValidatedIsNeitherWrittenNorSent) {
-  const Paid paid = pay(1000, 200);
-  const std::string etag = node_->server.stored(paid.order)->order.etag();
-  auto request = capture(paid, 300);
-  request.set_validate_only(true);
-  for (const bool unsynced : {true, false}) {
-    const AnswerOr answer = node_->call(request);
-    ASSERT_TRUE(answer.ok()) << answer.status();
-    EXPECT_TRUE(answer->changed);
-    ASSERT_TRUE(answer->transaction);
-    EXPECT_EQ(answer->transaction->amount().amount_minor(), 300);
-    if (unsynced) {
-      EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
-      EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
-      ASSERT_TRUE(node_->sync(paid.order).ok());
-    }
-  }
-  request.mutable_amount()->set_amount_minor(801);
-  EXPECT_REASON(node_->call(request), "AMOUNT_TOO_LARGE");
-  EXPECT_THAT(node_->attempts(paid.order), IsEmpty());
-  EXPECT_THAT(gateway_->calls(), IsEmpty());
-}
-
-TEST_F(ProcessorTest, ASyncFoldsOnceAndAnswersRetriesWithoutTheGateway) {
-  const Paid paid = pay(1000, 200);
-  pb::SyncPaymentsRequest request;
-  request.set_order_id(paid.order.to_string());
-  request.set_validate_only(true);
-  const std::string etag = node_->server.stored(paid.order)->order.etag();
-  const AnswerOr would = get(node_->send_sync(request));
-  ASSERT_TRUE(would.ok()) << would.status();
-  EXPECT_TRUE(would->changed);
-  ASSERT_EQ(would->outcome.differences_size(), 1);
-  EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
-  EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
-
-  request.set_validate_only(false);
-  request.set_request_id(new_request_id());
-  const AnswerOr synced = get(node_->send_sync(request));
-  ASSERT_TRUE(synced.ok()) << synced.status();
-  EXPECT_TRUE(synced->changed);
-  EXPECT_EQ(synced->order->order.payments(0).captured().amount_minor(), 200);
-  ASSERT_EQ(synced->outcome.differences_size(), 1);
-  EXPECT_EQ(synced->outcome.differences(0).before_status(), pb::PAYMENT_STATUS_UNSYNCED);
-  EXPECT_EQ(synced->outcome.differences(0).after_status(), pb::PAYMENT_STATUS_PARTLY_CAPTURED);
-
-  const AnswerOr second = node_->sync(paid.order);
-  ASSERT_TRUE(second.ok()) << second.status();
-  EXPECT_FALSE(second->changed);
-  EXPECT_EQ(second->outcome.differences_size(), 0);
-
-  gateway_->fail_fetch(paid.reference, FetchError{});
-  const AnswerOr replayed = get(node_->send_sync(request));
-  ASSERT_TRUE(replayed.ok()) << replayed.status();
-  EXPECT_TRUE(replayed->replayed);
-  EXPECT_EQ(replayed->outcome.differences_size(), 1);
-  EXPECT_REASON(node_->sync(paid.order), "GATEWAY_UNAVAILABLE");
-}
-
-TEST_F(ProcessorTest, AReadingThatMoneyOvertookIsTakenAgain) {
-  const Paid paid = pay();
-  ASSERT_TRUE(node_->sync(paid.order).ok());
-  std::atomic<int> captures = 0;
-  // The reading has been taken and is on its way when money moves.
-  gateway_->on_fetch(paid.reference, [&] {
-    if (captures.fetch_add(1) > 1) return;
-    const AnswerOr captured = node_->call(capture(paid, 100));
-    ASSERT_TRUE(captured.ok()) << captured.status();
-    EXPECT_EQ(captured->transaction->status(), kSucceeded);
-  });
-  const AnswerOr synced = node_->sync(paid.order);
-  ASSERT_TRUE(synced.ok()) << synced.status();
-  EXPECT_FALSE(synced->changed) << "all that the gateway says was known";
-  EXPECT_EQ(gateway_->fetches(paid.reference), 4);
-  EXPECT_EQ(node_->payment(paid.order).captured().amount_minor(), 200);
-  EXPECT_THAT(node_->attempts(paid.order), SizeIs(2));
-}
-
-TEST_F(ProcessorTest, ASyncIsOfAllPaymentsOrOfNone) {
-  const Paid paid = pay();
-  gateway_->authorize("second", 500);
-  const std::string second = node_->add_payment(paid.order, "second");
-  node_->add_payment(paid.order, "by hand", "external");
-  gateway_->fail_fetch("second", FetchError{});
-  EXPECT_REASON(node_->sync(paid.order), "GATEWAY_UNAVAILABLE");
-  EXPECT_EQ(node_->payment(paid.order, 0).status(), pb::PAYMENT_STATUS_UNSYNCED);
-
-  // One of them alone.
-  pb::SyncPaymentsRequest one;
-  one.set_order_id(paid.order.to_string());
-  one.set_payment_id(paid.payment);
-  const AnswerOr alone = get(node_->send_sync(one));
-  ASSERT_TRUE(alone.ok()) << alone.status();
-  EXPECT_EQ(node_->payment(paid.order, 0).status(), pb::PAYMENT_STATUS_AUTHORIZED);
-  EXPECT_EQ(node_->payment(paid.order, 1).status(), pb::PAYMENT_STATUS_UNSYNCED);
-
-  gateway_->fail_fetch("second", std::nullopt);
-  // Both readings are under way at the same time.
-  const auto gate = std::make_shared<Gate>();
-  gateway_->on_fetch("second", [gate] { gate->pass(); });
-  gateway_->on_fetch(paid.reference, [gate] { gate->pass(); });
-  pb::SyncPaymentsRequest all;
-  all.set_order_id(paid.order.to_string());
-  auto both = node_->send_sync(all);
-  gate->wait_entered(2);
-  gate->open();
-  const AnswerOr synced = get(std::move(both));
-  ASSERT_TRUE(synced.ok()) << synced.status();
-  EXPECT_EQ(node_->payment(paid.order, 1).status(), pb::PAYMENT_STATUS_AUTHORIZED);
-
-  one.set_payment_id(Uuid::generate().to_string());
-  EXPECT_REASON(get(node_->send_sync(one)), "PAYMENT_NOT_FOUND");
 }
 
 TEST_F(ProcessorTest, ExternalMoneyGoesTheSameWay) {
@@ -529,11 +368,56 @@ TEST_F(ProcessorTest, WhatAGatewayThrowsIsNotLogged) {
   EXPECT_THAT(log.str(), testing::Not(testing::HasSubstr("4242")));
 }
 
+TEST_F(ProcessorTest, OnlyTimeEnoughToAnswerCountsAgainstAGateway) {
+  MoneyServer node(storage_, gateway_, {}, {.failures = 2, .pause = std::chrono::hours(1)});
+  const Paid paid = pay();
+  gateway_->fail_fetch(paid.reference, FetchError{});
+  pb::SyncPaymentsRequest request;
+  request.set_order_id(paid.order.to_string());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_FALSE(get(node.send_sync(request, in(std::chrono::seconds(5)))).ok());
+  }
+  EXPECT_TRUE(node.accounts.available(kAccount).ok());
+  for (int i = 0; i < 2; ++i) EXPECT_REASON(node.sync(paid.order), "GATEWAY_UNAVAILABLE");
+  EXPECT_FALSE(node.accounts.available(kAccount).ok());
+
+  // Nothing is tried and nothing asked until the pause is over.
+  const int fetches = gateway_->fetches(paid.reference);
+  EXPECT_REASON(node.sync(paid.order), "GATEWAY_UNAVAILABLE");
+  EXPECT_REASON(node.call(capture(paid, 100)), "GATEWAY_UNAVAILABLE");
+  EXPECT_EQ(gateway_->fetches(paid.reference), fetches);
+  EXPECT_THAT(node.ledger(paid.order), IsEmpty());
+}
+
 /// One thread for the gateway, so that a second call waits.
 class OneThread : public ProcessorTest {
  protected:
   OneThread() : ProcessorTest({.threads = 1}) {}
 };
+
+TEST_F(OneThread, WhatWaitsCanBeDroppedWhileACallGoesOn) {
+  const Paid first = pay();
+  const Paid second = pay();
+  for (const Paid& paid : {first, second}) ASSERT_TRUE(node_->sync(paid.order).ok());
+  const auto gate = std::make_shared<Gate>();
+  gateway_->script({.gate = gate});
+  auto running = node_->send(capture(first, 100));
+  gate->wait_entered();
+  auto waiting = node_->send(capture(second, 100));
+  while (node_->attempts(second.order).empty()) std::this_thread::yield();
+
+  node_->processor.drop_waiting();
+  const AnswerOr left = get(std::move(waiting));
+  ASSERT_TRUE(left.ok()) << left.status();
+  EXPECT_EQ(left->transaction->status(), kUnknown);
+  EXPECT_REASON(node_->call(capture(second, 100)), "SHUTTING_DOWN");
+
+  gate->open();
+  const AnswerOr answer = get(std::move(running));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->transaction->status(), kSucceeded);
+  EXPECT_THAT(gateway_->calls(), SizeIs(1));
+}
 
 TEST_F(OneThread, StoppingWaitsForWhatRunsAndLeavesTheRestToTheReconciler) {
   const Paid first = pay();

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <spdlog/sinks/ringbuffer_sink.h>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <atomic>
 #include <set>
@@ -166,18 +169,32 @@ TEST_P(ReconcilerTest, ASendThatStaysUnknownIsNoNews) {
   abandon_capture(*node, paid);
   std::string etag;
   for (int i = 1; i <= 4; ++i) {
-    gateway_->script({.applies = false, .answer = result(Kind::kNotExecuted, "RATE_LIMITED")});
+    // Neither the same answer nor another of its kind.
+    const auto* reason = i % 2 == 0 ? "RATE_LIMITED" : "NO_CONNECTION";
+    gateway_->script({.applies = false, .answer = result(Kind::kNotExecuted, reason)});
     make_due();
     ASSERT_EQ(pass(*node), 1);
     EXPECT_THAT(gateway_->calls(), SizeIs(i));
     const std::string now_is = node->server.stored(paid.order)->order.etag();
     if (i > 1) {
-      EXPECT_EQ(now_is, etag) << "the same answer is written once";
+      EXPECT_EQ(now_is, etag) << "that there is no answer is written once";
     }
     etag = now_is;
   }
   // The fourth in a row, of which the first was news.
   EXPECT_GE(next_check(paid), now() + microseconds(minutes(3)).count());
+}
+
+TEST_P(ReconcilerTest, AGatewayThatAsksForTimeGetsIt) {
+  const auto node = serve({.failures = 1'000'000});
+  const Paid paid = pay(*node);
+  gateway_->fail_fetch(paid.reference, FetchError{.kind = FetchError::Kind::kUnavailable,
+                                                  .reason = "RATE_LIMITED",
+                                                  .retry_after = minutes(40)});
+  make_due();
+  const Micros before = now();
+  ASSERT_EQ(pass(*node), 1);
+  EXPECT_GE(next_check(paid), before + microseconds(minutes(40)).count());
 }
 
 TEST_P(ReconcilerTest, AQuietPaymentIsVisitedDailyAndASettledOneNoMore) {
@@ -202,17 +219,31 @@ TEST_P(ReconcilerTest, AQuietPaymentIsVisitedDailyAndASettledOneNoMore) {
 }
 
 TEST_P(ReconcilerTest, AGatewayThatIsLeftAloneIsNotAsked) {
-  const auto node = serve({.failures = 1, .pause = std::chrono::hours(1)});
-  const Paid paid = pay(*node);
-  abandon_capture(*node, paid);
-  gateway_->fail_fetch(paid.reference, FetchError{});
+  const auto node = serve({.threads = 1, .failures = 1, .pause = std::chrono::hours(1)});
+  std::vector<Paid> all;
+  for (int i = 0; i < 3; ++i) {
+    all.push_back(pay(*node));
+    abandon_capture(*node, all.back());
+  }
+  const auto before = gateway_->fetches();
+  for (const Paid& paid : all) gateway_->fail_fetch(paid.reference, FetchError{});
   make_due();
-  ASSERT_EQ(pass(*node), 1);  // opens the circuit
-  const int fetches = gateway_->fetches(paid.reference);
+  ASSERT_EQ(pass(*node), 3);  // the first of which opens the circuit
+  int asked = 0;
+  for (const auto& [reference, count] : gateway_->fetches()) asked += count - before.at(reference);
+  EXPECT_EQ(asked, 1);
+  for (const Paid& paid : all) EXPECT_GT(next_check(paid), now());
+  EXPECT_THAT(gateway_->calls(), IsEmpty());
+  auto rows = raw().session().query(
+      raw().session().sql() << "SELECT tries FROM payment_schedule ORDER BY tries", 1);
+  for (const int tries : {0, 0, 1}) {
+    ASSERT_TRUE(rows.next());
+    EXPECT_EQ(rows.number(0), tries) << "only who was asked has had a try";
+  }
+
   make_due();
-  ASSERT_EQ(pass(*node), 1);
-  EXPECT_EQ(gateway_->fetches(paid.reference), fetches);
-  EXPECT_GT(next_check(paid), now());
+  EXPECT_EQ(pass(*node), 0);
+  EXPECT_EQ(next_check(all[0]), 1) << "due as before";
 }
 
 TEST_P(ReconcilerTest, AnExternalAttemptIsSimplyMadeAgain) {
@@ -271,6 +302,56 @@ TEST_P(ReconcilerTest, StoppingEndsAPassAndWhatItHeldComesDueAgain) {
     EXPECT_GT(*next, now());
   }
   EXPECT_EQ(reconciler.pass(), 0) << "none after the end";
+}
+
+TEST_P(ReconcilerTest, APaymentThatStaysUnresolvedForADayIsWarnedOfOnce) {
+  Paid paid;
+  {
+    const auto before = serve();
+    paid = pay(*before);
+    abandon_capture(*before, paid);
+  }
+  // As if it had been two days ago.
+  auto& session = raw().session();
+  internal::PaymentDetails details;
+  {
+    auto rows = session.query(
+        session.sql() << "SELECT details FROM order_payments WHERE order_id = " << paid.order, 1);
+    ASSERT_TRUE(rows.next());
+    ASSERT_TRUE(details.ParseFromString(rows.text(0)));
+  }
+  ASSERT_EQ(details.open_transactions_size(), 1);
+  auto& created = *details.mutable_open_transactions(0)->mutable_create_time();
+  created.set_seconds(created.seconds() - 2 * 24 * 3600);
+  session.execute(session.sql() << "UPDATE order_payments SET details = "
+                                << storage::Blob{details.SerializeAsString()}
+                                << " WHERE order_id = " << paid.order);
+  gateway_->fail_fetch(paid.reference, FetchError{});
+
+  const auto sink = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(1000);
+  const auto logger = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("captured", sink));
+  const auto lines_with = [&](const std::string& text) {
+    int count = 0;
+    for (const std::string& line : sink->last_formatted()) {
+      if (line.find(text) != std::string::npos) ++count;
+    }
+    return count;
+  };
+  const auto node = serve({.failures = 1'000'000});
+  {
+    Reconciler reconciler(*storage_, node->processor, {});
+    for (int passes = 1; passes <= 3; ++passes) {
+      make_due();
+      EXPECT_EQ(reconciler.pass(), 1);
+      while (lines_with("reconciled payments: 0 with news, 1 without") < passes) {
+        std::this_thread::yield();
+      }
+    }
+  }
+  EXPECT_EQ(lines_with("payment " + paid.payment + " of order"), 4) << "3 readings, 1 warning";
+  EXPECT_EQ(lines_with("unresolved for more than a day"), 1);
+  spdlog::set_default_logger(logger);
 }
 
 TEST_P(ReconcilerTest, AThousandAttemptsAreSettledByTwoServersAndNoneTwice) {

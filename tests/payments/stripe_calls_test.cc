@@ -261,6 +261,9 @@ TEST_F(StripeTest, ARateLimitSaysWhenToTryAgain) {
   const auto error = read_error(payment);
   EXPECT_EQ(error.kind, FetchError::Kind::kUnavailable);
   EXPECT_EQ(error.retry_after, std::chrono::seconds(9));
+
+  fault({{"kind", "429"}, {"retry_after", 86'400}});
+  EXPECT_EQ(read_error(payment).retry_after, std::chrono::hours(1));
 }
 
 TEST_F(StripeTest, WhatWasSentWithoutAnAnswerIsUnknown) {

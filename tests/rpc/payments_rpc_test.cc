@@ -359,6 +359,34 @@ TEST_P(PaymentCallsTest, WhatRunsWhenTheServerGoesIsWritten) {
   expect_books_agree(paid);
 }
 
+TEST_P(PaymentCallsTest, WhatWaitsForAGatewayWhenTheServerGoesIsNotSentAnyMore) {
+  constexpr int kThreads = payments::Accounts::Limits{}.threads;
+  std::vector<Paid> all;
+  for (int i = 0; i <= kThreads; ++i) all.push_back(authorized(5000));
+  hold(Operation::kCapture);
+  std::vector<std::future<grpc::Status>> captures;
+  for (int i = 0; i <= kThreads; ++i) {
+    captures.push_back(std::async(std::launch::async, [&, i] {
+      pb::CapturePaymentResponse response;
+      return send(&Orders::CapturePayment, capture(all[static_cast<std::size_t>(i)]), response);
+    }));
+    if (i < kThreads) wait_until_held(i + 1);
+  }
+  while (payment(all.back()).open_transactions_size() == 0) std::this_thread::yield();
+  std::thread going([&] { server_->shutdown(std::chrono::milliseconds(0)); });
+  captures.back().wait();
+  sandbox_->clear_faults();
+  going.join();
+  for (auto& capturing : captures) capturing.wait();
+  stop();
+  start();
+  for (const Paid& paid : all) {
+    const bool waited = &paid == &all.back();
+    EXPECT_EQ(payment(paid).captured().amount_minor(), waited ? 0 : 5000);
+    EXPECT_EQ(payment(paid).open_transactions_size(), waited ? 1 : 0);
+  }
+}
+
 TEST_P(PaymentCallsTest, OneOperationAtATimeWhereTheGatewayWantsIt) {
   auto capabilities = payments::all_capabilities();
   capabilities.set_concurrent_operations(false);

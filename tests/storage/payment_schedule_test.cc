@@ -121,6 +121,45 @@ TEST_P(PaymentScheduleTest, APostponedCheckKeepsItsTries) {
   EXPECT_EQ(again[0].gateway_account, "acme");
 }
 
+TEST_P(PaymentScheduleTest, AClaimThatNobodyWasAskedForIsNoTry) {
+  schedule({row("asked", 10), row("not asked", 10)});
+  for (const Micros now : {10, 20, 30}) {
+    std::vector<Postponement> all;
+    for (const DueCheck& check : storage_->claim_due_checks(kAcme, now, now + 5, 10)) {
+      all.push_back({order_id_, check.payment_id, now + 5, now + 10, check.payment_id == "asked"});
+    }
+    EXPECT_EQ(all.size(), 2u);
+    storage_->postpone_checks(all);
+  }
+  for (const DueCheck& check : storage_->claim_due_checks(kAcme, 40, 100, 10)) {
+    EXPECT_EQ(check.tries, check.payment_id == "asked" ? 4 : 1);
+  }
+}
+
+TEST_P(PaymentScheduleTest, KeepsSinceWhenItIsUnresolvedIfItIsToldTo) {
+  const auto keeping = [&](const std::string& payment_id, Micros since) {
+    ScheduleRow kept = row(payment_id, since + 100, since);
+    kept.schedule.keeps_since = true;
+    return kept;
+  };
+  const auto since = [&] { return unresolved("", 10).at(0).key.since; };
+  schedule({keeping("a", 50)});
+  EXPECT_EQ(since(), 50);
+  schedule({keeping("a", 70), row("resolved", 1)});
+  EXPECT_EQ(since(), 50);
+  EXPECT_EQ(ids_of(storage_->claim_due_checks(kAcme, 170, 500, 1)),
+            std::vector<std::string>{"resolved"});
+  EXPECT_THAT(claim(170, 500), testing::ElementsAre("a")) << "the rest is new";
+  schedule({keeping("a", 30)});
+  EXPECT_EQ(since(), 30);
+  schedule({row("a", 90, 90)});
+  EXPECT_EQ(since(), 90);
+  schedule({row("a", 95)});
+  EXPECT_THAT(unresolved("", 10), testing::IsEmpty());
+  schedule({keeping("a", 97)});
+  EXPECT_EQ(since(), 97) << "there was no earlier one";
+}
+
 TEST_P(PaymentScheduleTest, APostponementIsIgnoredAfterANewSchedule) {
   schedule({row("changed", 10), row("removed", 10), row("reclaimed", 10), row("mine", 10)});
   EXPECT_EQ(claim(10, 100).size(), 4u);

@@ -159,6 +159,7 @@ TEST(Errors, EachHasItsCodeReasonMetadataAndDetail) {
        {{"payment_id", "p"}},
        ""},
       {errors::order_canceled(), precondition, "ORDER_CANCELED", {}, failure},
+      {errors::order_without_currency(), precondition, "ORDER_WITHOUT_CURRENCY", {}, failure},
       {errors::too_many_payments(100),
        precondition,
        "TOO_MANY_PAYMENTS",

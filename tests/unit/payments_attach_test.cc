@@ -126,7 +126,14 @@ TEST_F(PaymentsAttach, TheOrderHasOneCurrency) {
   EXPECT_EQ(metadata_of(refused.status(), "given"), "USD");
   order_.clear_currency_code();
   EXPECT_EQ(add(wanted)->after->currency_code(), "USD");
-  EXPECT_EQ(add(new_payment("bank", "x"))->after->currency_code(), "");
+}
+
+TEST_F(PaymentsAttach, AGatewaysPaymentNeedsAnOrderWithACurrency) {
+  order_.clear_currency_code();
+  EXPECT_REFUSED(add(new_payment("bank", "x")), "ORDER_WITHOUT_CURRENCY");
+  EXPECT_TRUE(add(cash({}, {})).ok());
+  order_ = *add(cash({}, 40))->after;
+  EXPECT_TRUE(add(new_payment("bank", "x")).ok());
 }
 
 TEST_F(PaymentsAttach, Refusals) {
@@ -220,6 +227,18 @@ TEST_F(PaymentsOfNewOrder, AreRefusedAllAtOnce) {
   EXPECT_REFUSED(result, "PAYMENT_REFERENCE_IN_USE");
   EXPECT_THAT(fields_of(result.status()), ElementsAre("order.payments[0].gateway_reference",
                                                       "order.payments[1]", "order.payments[2]"));
+}
+
+TEST_F(PaymentsOfNewOrder, NeedACurrencyIfTheyAreAtAGateway) {
+  request_.mutable_order()->clear_items();
+  add(new_payment("bank", "pi_1"));
+  const auto result = create();
+  EXPECT_REFUSED(result, "ORDER_WITHOUT_CURRENCY");
+  EXPECT_THAT(fields_of(result.status()), ElementsAre("order.payments[0]"));
+  add(cash({}, 5));
+  const auto made = create();
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->after->currency_code(), "EUR");
 }
 
 TEST_F(PaymentsOfNewOrder, DifferAndAreNotTooMany) {

@@ -106,23 +106,34 @@ class PaymentsTest : public RulesTest {
     });
   }
   Result settle_with(const std::string& transaction_id, const CallResult& result) {
-    return run([&](const Target& target, const Context& c) {
-      return settle("pay", *Uuid::parse(transaction_id), result, target, c);
-    });
+    return run(
+        [&](const Target& t, const Context& c) {
+          return settle("pay", *Uuid::parse(transaction_id), result, t, c);
+        },
+        target_of(transaction_id));
   }
-  Result resolve(const std::string& transaction_id, bool succeeded) {
+  /// Long after the sender of the attempt has given up.
+  Result resolve(const std::string& transaction_id, bool succeeded,
+                 std::chrono::microseconds lease = {}) {
     pb::ResolveTransactionRequest request;
     request.set_transaction_id(transaction_id);
     request.set_status(succeeded ? pb::TRANSACTION_STATUS_SUCCEEDED
                                  : pb::TRANSACTION_STATUS_FAILED);
     request.set_reason("the bank says so");
+    return run(
+        [&](const Target& t, const Context& c) {
+          return resolve_transaction(request, gateways_, lease, t, c);
+        },
+        target_of(transaction_id));
+  }
+
+  /// The transaction as the ledger has it.
+  Target target_of(const std::string& transaction_id) const {
     Target target;
     for (const auto& transaction : ledger_) {
       if (transaction.transaction_id() == transaction_id) target.transaction = &transaction;
     }
-    return run([&](const Target& t,
-                   const Context& c) { return resolve_transaction(request, gateways_, t, c); },
-               target);
+    return target;
   }
 
   /// Does what the change says, as the engine would. Returns the id of the transaction that it is

@@ -113,10 +113,40 @@ TEST_F(PaymentsSettle, ARefusalGivesBackWhatWasReserved) {
     EXPECT_EQ(transaction(id).status(), pb::TRANSACTION_STATUS_FAILED);
     EXPECT_EQ(transaction(id).reason(), "CARD_DECLINED");
     EXPECT_FALSE(transaction(id).has_complete_time());
-    expect_nothing(settle_with(id, done()), id);
+    expect_nothing(settle_with(id, answer(Kind::kRefused, "CARD_DECLINED")), id);
   }
   EXPECT_EQ(shown_payment(), before);
   EXPECT_EQ(payment().open_transactions_size(), 0);
+}
+
+TEST_F(PaymentsSettle, MoneyThatMovedAfterAFailureIsLookedAt) {
+  have({100, 50, 0, 0});
+  const auto id = apply(refund(30));
+  apply(settle_with(id, answer(Kind::kRefused, "TAKEN_FOR_ANOTHER")));
+  const auto sums = shown_payment();
+  const auto revision = payment().revision();
+  const auto order = order_;
+  for (const auto& moved : {done("re_1"), answer(Kind::kPending, "", "re_1")}) {
+    order_ = order;
+    const auto result = settle_with(id, moved);
+    ASSERT_TRUE(result.ok() && result->after) << result.status();
+    EXPECT_EQ(result->outcome.transaction_id(), id);
+    EXPECT_TRUE(result->transactions_updated.empty()) << "a reading says what it is";
+    ASSERT_EQ(result->events.size(), 1u);
+    ASSERT_EQ(result->schedule.size(), 1u);
+    EXPECT_EQ(result->schedule[0].next_check, kNow);
+    EXPECT_EQ(result->schedule[0].unresolved_since, kNow);
+    apply(result);
+    EXPECT_TRUE(payment().attention());
+    EXPECT_GT(payment().revision(), revision) << "readings from before say nothing of it";
+    EXPECT_EQ(shown_payment(), sums);
+  }
+  for (const auto kind :
+       {Kind::kUnknown, Kind::kNotExecuted, Kind::kStateConflict, Kind::kRefused}) {
+    expect_nothing(settle_with(id, answer(kind)), id);
+  }
+  payment().set_gateway_account("external");
+  expect_nothing(settle_with(id, done()), id);
 }
 
 TEST_F(PaymentsSettle, PendingKeepsItsReserve) {
@@ -168,6 +198,33 @@ TEST_F(PaymentsSettle, WithoutAnAnswerItStaysUnknown) {
     apply(settle_with(id, done()));
     EXPECT_EQ(transaction(id).reason(), "");
     EXPECT_EQ(shown_payment(), "PARTLY_CAPTURED 100 60 0 0, 40 60");
+  }
+}
+
+TEST_F(PaymentsSettle, AnswersThatAlternateAreWrittenOnce) {
+  using Answers = std::vector<std::pair<Kind, std::string>>;
+  struct Case {
+    Answers answers;
+    std::vector<std::string> written;
+  };
+  const std::pair<Kind, std::string> silent{Kind::kUnknown, ""},
+      broken{Kind::kUnknown, "GATEWAY_ERROR"}, away{Kind::kNotExecuted, "NO_CONNECTION"},
+      limited{Kind::kNotExecuted, "RATE_LIMITED"}, conflict{Kind::kStateConflict, "CANCELED"};
+  for (const Case& c : std::vector<Case>{
+           {{silent, broken, silent, broken, away}, {"NO_ANSWER"}},
+           {{broken, broken, silent, broken, silent}, {"GATEWAY_ERROR", "NO_ANSWER"}},
+           {{away, limited, away, conflict, limited}, {"NO_CONNECTION"}},
+           {{away, broken, away, broken, silent}, {"NO_CONNECTION", "NO_ANSWER"}},
+           {{conflict, away, conflict, silent, conflict}, {"CANCELED", "NO_ANSWER"}}}) {
+    have({100, 0, 0, 0});
+    const auto id = apply(capture(60));
+    std::vector<std::string> written;
+    for (const auto& [kind, reason] : c.answers) {
+      const auto result = settle_with(id, answer(kind, reason));
+      if (result.ok() && result->after) written.push_back(result->transactions_updated[0].reason());
+      apply(result);
+    }
+    EXPECT_EQ(written, c.written);
   }
 }
 
@@ -308,6 +365,29 @@ TEST_F(PaymentsResolve, OnlyWhatNoGatewayCanTell) {
   }
 }
 
+TEST_F(PaymentsResolve, NobodyDecidesWhileTheCallMayBeUnderWay) {
+  constexpr std::chrono::seconds kLease{20};
+  payment().set_gateway_account("bank");
+  have({100, 50, 0, 0});
+  can().set_lookup_by_attempt(false);  // and keys that are forgotten at once
+  const auto id = apply(refund(20));
+  auto& open = *payment().mutable_open_transactions(0);
+  const auto busy = resolve(id, false, kLease);
+  EXPECT_REFUSED(busy, "PAYMENT_BUSY");
+  *open.mutable_create_time() = to_timestamp(kNow - 20 * kSeconds + 1);
+  EXPECT_REFUSED(resolve(id, false, kLease), "PAYMENT_BUSY");
+  gateways_.unknown = {"bank"};
+  EXPECT_REFUSED(resolve(id, false, kLease), "PAYMENT_BUSY");
+  *open.mutable_create_time() = to_timestamp(kNow - 20 * kSeconds);
+  EXPECT_TRUE(resolve(id, false, kLease).ok());
+
+  // Nothing is under way where the gateway has answered.
+  gateways_.unknown.clear();
+  const auto manual = apply(refund(10));
+  apply(settle_with(manual, answer(Kind::kPending, "MANUAL")));
+  EXPECT_TRUE(resolve(manual, true, kLease).ok());
+}
+
 TEST_F(PaymentsResolve, AnUnknownFinalCaptureBringsItsRelease) {
   const auto id = apply(capture(10, true));
   apply(resolve(id, true));
@@ -321,6 +401,28 @@ TEST_F(PaymentsResolve, AtAGatewayAttentionStays) {
   EXPECT_TRUE(payment().attention());
   apply(resolve(id, true));
   EXPECT_TRUE(payment().attention()) << "a payment does not say what else it was for";
+
+  const auto seen = resolve(id, true);
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  EXPECT_EQ(seen->outcome.transaction_id(), id);
+  EXPECT_EQ(seen->schedule[0].unresolved_since, std::nullopt);
+  EXPECT_EQ(seen->events[0].payment_changed().reason(), "the bank says so");
+  apply(seen);
+  EXPECT_FALSE(payment().attention()) << "somebody has seen to it";
+  expect_nothing(resolve(id, true), id);
+}
+
+TEST_F(PaymentsResolve, AnAttemptThatMayHideInSumsIsSomebodysToDecide) {
+  payment().set_gateway_account("bank");
+  have({100, 50, 0, 0});
+  payment().mutable_capabilities()->set_lookup_by_attempt(false);
+  payment().mutable_capabilities()->mutable_key_lifetime()->set_seconds(24 * 3600);
+  const auto id = apply(refund(20));
+  EXPECT_REFUSED(resolve(id, true), "GATEWAY_CAN_TELL");
+  *payment().mutable_open_transactions(0)->mutable_create_time() = to_timestamp(kNow - 23 * kHours);
+  EXPECT_TRUE(resolve(id, true).ok());
+  payment().mutable_capabilities()->set_lookup_by_attempt(true);
+  EXPECT_REFUSED(resolve(id, true), "GATEWAY_CAN_TELL");
 }
 
 TEST_F(PaymentsResolve, IsAllowedWhileTheOrderIsBeingCanceled) {

@@ -183,6 +183,37 @@ TEST_F(ReadingsFoldTest, AMovementOfLastWeekIsNotTakenForAnAttemptOfToday) {
   EXPECT_THAT(book_.of_kind(kCapture), SizeIs(2));
 }
 
+TEST_F(ReadingsFoldTest, AFailedMovementIsNotTakenForAnAttemptUnderWay) {
+  const auto captured = moved(kCapture, "cap", 100);
+  fold(sandbox(pb::PAYMENT_STATUS_CAPTURED, {kAuth, captured}, false));
+  const auto attempt = book_.attempt(kRefund, 50);
+  const auto failed = moved(kRefund, "of-the-dashboard", 50, "", kFailed);
+  fold(sandbox(pb::PAYMENT_STATUS_CAPTURED, {kAuth, captured, failed}, false));
+  EXPECT_EQ(book_.transaction(attempt).status(), kUnknown);
+  EXPECT_THAT(book_.of_kind(kRefund), SizeIs(2));
+  EXPECT_EQ(payment().refundable().amount_minor(), 50);
+
+  book_.succeeds(attempt, "ours");
+  expect_nothing_new(sandbox(pb::PAYMENT_STATUS_CAPTURED,
+                             {kAuth, captured, failed, moved(kRefund, "ours", 50)}, false));
+}
+
+TEST_F(ReadingsFoldTest, WhatWasAcceptedWithoutAnIdIsFoundAsFailedByItsAmount) {
+  const auto captured = moved(kCapture, "cap", 100);
+  for (const std::string id : {"", "known"}) {
+    Book book(settings_);
+    book.fold(sandbox(pb::PAYMENT_STATUS_CAPTURED, {kAuth, captured}, false));
+    const auto attempt = book.attempt(kRefund, 50);
+    CallResult accepted;
+    accepted.kind = CallResult::Kind::kPending;
+    accepted.gateway_transaction_id = id;
+    book.answer(attempt, accepted);
+    book.fold(sandbox(pb::PAYMENT_STATUS_CAPTURED,
+                      {kAuth, captured, moved(kRefund, "ref", 50, "", kFailed)}, false));
+    EXPECT_EQ(book.transaction(attempt).status(), id.empty() ? kFailed : kPending) << id;
+  }
+}
+
 TEST_F(ReadingsFoldTest, WithAttemptsTheAmountIsNoEvidence) {
   authorize();
   const auto attempt = book_.attempt(kCapture, 40);

@@ -364,6 +364,10 @@ class Life {
     using Fact = std::tuple<std::string, std::int64_t, pb::TransactionStatus>;
     std::multiset<Fact> theirs, ours;
     std::map<std::string, pb::TransactionStatus> of_attempt;
+    std::set<std::string> own;
+    for (const auto& transaction : book_.ledger) {
+      if (!transaction.foreign()) own.insert(transaction.gateway_transaction_id());
+    }
     for (const auto& movement : gateway_.movements()) {
       if (movement.kind == kVoid || movement.kind == kExpiry) continue;
       theirs.emplace(movement.id, movement.amount, movement.status);
@@ -378,6 +382,11 @@ class Life {
       // Attempts that the gateway does not have.
       if (transaction.gateway_transaction_id().empty()) {
         RC_ASSERT(transaction.status() == kUnknown || transaction.status() == kFailed);
+        continue;
+      }
+      // A failure that nobody could tell to be ours, until the gateway answered the attempt.
+      if (style_ == Style::kWithoutAttempts && transaction.foreign() &&
+          transaction.status() == kFailed && own.contains(transaction.gateway_transaction_id())) {
         continue;
       }
       ours.emplace(transaction.gateway_transaction_id(), transaction.amount().amount_minor(),

@@ -228,6 +228,24 @@ TEST_F(ReadingsSumsTest, MovementsThatCannotBeAreLeftOutAndMarked) {
   EXPECT_TRUE(payment().discrepancy());
 }
 
+TEST_F(ReadingsSumsTest, OnlyAReadingTakesADiscrepancyBack) {
+  auto unsound = sandbox(pb::PAYMENT_STATUS_AUTHORIZED, {kAuth});
+  unsound.movements.push_back(moved(kCapture, "a", -5));
+  auto no_status = sandbox(pb::PAYMENT_STATUS_UNSPECIFIED, {kAuth});
+  for (const auto& reading : {unsound, no_status}) {
+    Book book(settings_);
+    book.fold(sandbox(pb::PAYMENT_STATUS_AUTHORIZED, {kAuth}));
+    const auto attempt = book.attempt(kCapture, 40);
+    book.fold(reading);
+    EXPECT_TRUE(book.payment().discrepancy());
+    book.succeeds(attempt, "cap");
+    EXPECT_TRUE(book.payment().discrepancy()) << "an answer says nothing of it";
+    book.fold(
+        sandbox(pb::PAYMENT_STATUS_PARTLY_CAPTURED, {kAuth, moved(kCapture, "cap", 40, attempt)}));
+    EXPECT_FALSE(book.payment().discrepancy());
+  }
+}
+
 TEST_F(ReadingsSumsTest, AMovementThatIsListedTwiceIsBookedOnce) {
   auto reading = sandbox(pb::PAYMENT_STATUS_PARTLY_CAPTURED, {kAuth, moved(kCapture, "a", 5)});
   reading.movements.push_back(moved(kCapture, "a", 5));
