@@ -2,7 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <exception>
 #include <future>
+#include <memory>
 #include <utility>
 
 #include "server/orders/emails.h"
@@ -28,15 +30,20 @@ bool record(engine::Engine& engine, const storage::EmailRow& row, const SendResu
   command.order_id = row.order_id;
   command.order_id_text = row.order_id.to_string();
   command.email_id = Uuid::parse(row.email.email_id());
-  command.rule = [result](const rules::Target& target, const rules::Context& context) {
+  command.rule = [result, recipient = row.email.recipient()](
+                     const rules::Target& target, const rules::Context& context) -> rules::Result {
+    // RetryEmail gave it another address meanwhile: to that one nothing has been sent.
+    if (target.email && target.email->recipient() != recipient) return rules::Change{};
     return rules::record_send(result, target, context);
   };
-  std::promise<absl::StatusOr<engine::Answer>> promise;
-  command.done = [&promise](absl::StatusOr<engine::Answer> answer) {
-    promise.set_value(std::move(answer));
+  // Shared: it must outlast `set_value`, which may still run when the future is ready.
+  const auto promise = std::make_shared<std::promise<absl::StatusOr<engine::Answer>>>();
+  auto future = promise->get_future();
+  command.done = [promise](absl::StatusOr<engine::Answer> answer) {
+    promise->set_value(std::move(answer));
   };
   engine.submit(std::move(command));
-  const auto answer = promise.get_future().get();
+  const auto answer = future.get();
   if (!answer.ok()) {
     spdlog::warn("what came of e-mail {} of order {} could not be recorded: {}",
                  row.email.email_id(), row.order_id.to_string(),
@@ -85,9 +92,17 @@ int Dispatcher::pass(const std::atomic<bool>& stopping) {
                     row.email.email_id(), row.order_id.to_string());
       continue;
     }
-    const std::string message =
-        make_message(row.email, order.customer().name(), templates_.render(row.email, order), from_,
-                     rules::to_micros(row.email.create_time()));
+    std::string message;
+    try {
+      message =
+          make_message(row.email, order.customer().name(), templates_.render(row.email, order),
+                       from_, rules::to_micros(row.email.create_time()));
+    } catch (const std::exception&) {
+      // One that can't be written must not end the server, or keep the others back.
+      spdlog::error("e-mail {} of order {} can't be written", row.email.email_id(),
+                    row.order_id.to_string());
+      continue;
+    }
     failpoint("email_before_send");
     const SendResult result = smtp_.send(row.email.recipient(), message);
     failpoint("email_after_send");
