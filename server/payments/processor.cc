@@ -198,7 +198,8 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   }
 
   void send(const pb::Payment& payment, const Answer& attempt) {
-    auto settled = impl_->sender.send(attempt.order_id, payment, *attempt.transaction, lease_end_);
+    auto settled = impl_->sender.send(attempt.order_id, payment, *attempt.transaction, lease_end_,
+                                      /*again=*/false);
     if (!settled) return;
     settled->outcome = attempt.outcome;
     settled->changed = true;

@@ -65,15 +65,17 @@ std::optional<Micros> unknown_since(const pb::Order& order, const std::string& p
 /// `first_check`: how long an attempt is left alone after it was not answered. `read`: the gateway
 /// was read after it had answered.
 Command settle_command(const Uuid& order_id, const pb::PaymentTransaction& attempt,
-                       const CallResult& answer, bool read, std::chrono::microseconds first_check) {
+                       const CallResult& answer, bool read, bool again,
+                       std::chrono::microseconds first_check) {
   const Uuid attempt_id = Uuid::parse(attempt.transaction_id()).value();
   Command command = own_command(order_id);
   command.transaction_id = attempt_id;
   command.wants_ledger = read;
   command.rule = [=](const rules::Target& target, const rules::Context& context) -> rules::Result {
     CallResult result = answer;
-    // What that reading would show and does not has not happened.
-    if (read && rules::would_be_found(*target.order, attempt, target.ledger)) {
+    // What that reading would show and does not has not happened; nor has what was never sent
+    // before.
+    if (read && (!again || rules::would_be_found(*target.order, attempt, target.ledger))) {
       result.kind = Kind::kRefused;
       if (result.reason.empty()) result.reason = "STATE_CONFLICT";
     }
@@ -193,7 +195,8 @@ CallResult Sender::call_gateway(Gateway& gateway, const pb::Payment& payment,
 }
 
 std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& payment,
-                                   const pb::PaymentTransaction& attempt, Deadline lease_end) {
+                                   const pb::PaymentTransaction& attempt, Deadline lease_end,
+                                   bool again) {
   // Somebody else may be at it by then.
   if (Clock::now() >= lease_end) return std::nullopt;
   failpoint("before_gateway_call");
@@ -204,7 +207,8 @@ std::optional<Answer> Sender::send(const Uuid& order_id, const pb::Payment& paym
                     read_and_fold(order_id, nullptr, payment.payment_id(), lease_end).answer.ok();
 
   failpoint("before_transaction_two");
-  auto answer = run_until(settle_command(order_id, attempt, result, read, first_check_), lease_end);
+  auto answer =
+      run_until(settle_command(order_id, attempt, result, read, again, first_check_), lease_end);
   if (!answer.ok()) {
     spdlog::warn("the result of attempt {} can't be written and is left to the reconciler: {}",
                  attempt.transaction_id(), errors::reason(answer.status()));

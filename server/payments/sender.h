@@ -31,8 +31,11 @@ class Sender {
 
   /// Sends an attempt that is committed, and settles it. The answer is the attempt as it is then.
   /// Nothing if that is left to the reconciler: the time is over, or the result can't be written.
+  /// `again`: it may have been sent before, so a state conflict does not say by itself that it was
+  /// not carried out.
   std::optional<engine::Answer> send(const Uuid& order_id, const pb::Payment& payment,
-                                     const pb::PaymentTransaction& attempt, Deadline lease_end);
+                                     const pb::PaymentTransaction& attempt, Deadline lease_end,
+                                     bool again = true);
 
   struct Folded {
     absl::StatusOr<engine::Answer> answer{};

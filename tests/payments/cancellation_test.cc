@@ -414,7 +414,8 @@ TEST_F(CancellationTest, AnExternalRefundIsWaitedForUntilSomebodyConfirmsIt) {
   Command resolve = command_for("ResolveTransaction", request);
   resolve.transaction_id = Uuid::parse(request.transaction_id());
   resolve.rule = [&](const rules::Target& target, const rules::Context& context) {
-    return rules::resolve_transaction(request, node->accounts, target, context);
+    return rules::resolve_transaction(request, node->accounts, std::chrono::microseconds(0), target,
+                                      context);
   };
   ASSERT_TRUE(node->server.call(std::move(resolve)).ok());
   // It is due at once.

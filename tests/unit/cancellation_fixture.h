@@ -339,7 +339,7 @@ class CancellationWorld {
     Target seen = target();
     const auto stored = transaction(transaction_id);
     seen.transaction = &stored;
-    return resolve_transaction(request, gateways, seen, context());
+    return resolve_transaction(request, gateways, std::chrono::microseconds(0), seen, context());
   }
   bool resolve(const std::string& transaction_id, bool succeeded) {
     return apply(try_resolve(transaction_id, succeeded));
