@@ -19,7 +19,8 @@ constexpr auto kSucceeded = pb::TRANSACTION_STATUS_SUCCEEDED;
 constexpr auto kFailed = pb::TRANSACTION_STATUS_FAILED;
 constexpr auto kPending = pb::TRANSACTION_STATUS_PENDING;
 
-/// Random things happen to one payment, through the API and behind its back, one after the other.
+/// Random things happen to one payment, through the API and behind its back, one after the other or
+/// while a call of ours is under way.
 /// The model is the order's view before the step, the sandbox's book, and what the contract makes
 /// of them: which requests must be refused and why, what an answer may say, what it changes.
 class Sequence {
@@ -28,7 +29,7 @@ class Sequence {
     capabilities_ = all_capabilities();
     capabilities_.set_multi_capture(chance(80));
     capabilities_.set_concurrent_operations(chance(70));
-    capabilities_.set_lookup_by_attempt(chance(80));
+    capabilities_.set_lookup_by_attempt(chance(67));
     capabilities_.set_refund_before_final_capture(chance(85));
     capabilities_.set_void_after_capture(chance(85));
     paid_ = make_paid_order(shop, account, 1'000 + below(100'000), capabilities_);
@@ -53,8 +54,10 @@ class Sequence {
         move(Operation::kVoid);
       } else if (what < 70) {
         sync();
-      } else if (what < 90) {
+      } else if (what < 82) {
         dashboard();
+      } else if (what < 92) {
+        overlap();
       } else {
         replay();
       }
@@ -78,7 +81,8 @@ class Sequence {
     if (testing::Test::HasFailure()) show();
   }
 
-  /// Attempts whose key has a recorded 5xx without effect: nobody can tell before the key is old.
+  /// Attempts whose key has a recorded 5xx without effect, or that may hide in what others did
+  /// where readings carry no attempt ids: nobody can tell before the key is old.
   const std::set<std::string>& hopeless() const { return hopeless_; }
   const std::map<std::string, int>& counts() const { return counts_; }
 
@@ -235,7 +239,10 @@ class Sequence {
                 (reasons == std::set<std::string>{"PAYMENT_BUSY"} && only_pending))
         << "must be refused: " << *reasons.begin();
     EXPECT_FALSE(answer->replayed);
-    EXPECT_EQ(transaction.amount().amount_minor(), attempt.amount);
+    // A void releases what is left when it arrives.
+    if (operation != Operation::kVoid || capabilities_.lookup_by_attempt()) {
+      EXPECT_EQ(transaction.amount().amount_minor(), attempt.amount);
+    }
     check_status(operation, kind, attempt.amount, transaction);
     // Where it was not in the state that was supposed, the gateway has been read.
     if (transaction.status() == kFailed) surprised_ = true;
@@ -291,10 +298,41 @@ class Sequence {
       default:
         honest = {kUnknown};
     }
+    // Without the ids of attempts somebody else's movement is taken for ours.
+    const bool mistakable =
+        !capabilities_.lookup_by_attempt() &&
+        std::any_of(after.movements().begin(), after.movements().end(), [&](const auto& movement) {
+          return movement.kind() == transaction.kind() &&
+                 (movement.amount_minor() == amount || operation == Operation::kVoid);
+        });
+    if (honest.contains(kFailed) && mistakable) honest.insert(kSucceeded);
+    if (!possible && fault == 0) surprised_ = true;
     EXPECT_TRUE(honest.contains(transaction.status())) << transaction.ShortDebugString();
     const bool recorded = fault == sandbox::FAULT_KIND_SERVER_ERROR ||
                           fault == sandbox::FAULT_KIND_SERVER_ERROR_APPLIED;
     if (recorded && !possible) hopeless_.insert(transaction.transaction_id());
+    check_undone(transaction);
+  }
+
+  /// What is FAILED has not been done, and what is UNKNOWN may stay so.
+  void check_undone(const pb::PaymentTransaction& transaction) {
+    const auto book = shop_.ledger(paid_.account, paid_.reference);
+    const bool made =
+        std::any_of(book.movements().begin(), book.movements().end(), [&](const auto& movement) {
+          return movement.attempt_id() == transaction.transaction_id() &&
+                 movement.kind() == transaction.kind() && movement.status() != kFailed;
+        });
+    EXPECT_FALSE(made && transaction.status() == kFailed) << transaction.ShortDebugString();
+    // An older attempt of the same amount may be taken for it.
+    const bool has_twin = std::any_of(requests_.begin(), requests_.end(), [&](const auto& request) {
+      return kind_of(request.first.operation) == transaction.kind() &&
+             request.first.amount == transaction.amount().amount_minor() &&
+             request.second != transaction.transaction_id();
+    });
+    if (transaction.status() == kUnknown && (!made || has_twin) &&
+        !capabilities_.lookup_by_attempt()) {
+      hopeless_.insert(transaction.transaction_id());
+    }
   }
 
   /// By the gateway's own book.
@@ -424,6 +462,83 @@ class Sequence {
     // The order does not know.
     EXPECT_EQ(payment_of(shop_.get(paid_.order_id)).SerializeAsString(),
               before_.SerializeAsString());
+  }
+
+  /// A call takes its time, and meanwhile somebody moves the same amount at the dashboard, perhaps
+  /// in vain, and the payment is synced.
+  void overlap() {
+    const bool refunds = refundable() > 0 && (capturable() == 0 || chance(70));
+    Try attempt{refunds ? Operation::kRefund : Operation::kCapture, paid_, new_uuid(), 0};
+    attempt.amount =
+        1 + below(std::max<std::int64_t>(1, (refunds ? refundable() : capturable()) / 4));
+    if (!objections(attempt.operation, attempt.amount).empty()) return;
+    sandbox::Fault fault;
+    fault.set_operation(at_gateway(attempt.operation));
+    fault.set_kind(sandbox::FAULT_KIND_DELAY);
+    fault.mutable_delay()->set_seconds(2);  // until it is cleared
+    fault.set_times(1);
+    shop_.fault(paid_.account, fault);
+    auto sent = std::async(std::launch::async, [&] { return perform(shop_, attempt); });
+    const auto answered = [&] {
+      return sent.wait_for(milliseconds(0)) == std::future_status::ready;
+    };
+    wait_until("the attempt is written", [&] {
+      return answered() || payment_of(shop_.get(paid_.order_id)).open_transactions_size() >
+                               before_.open_transactions_size();
+    });
+    const auto dashboard = below(3);
+    if (dashboard > 0) {
+      sandbox::PaymentEvent event;
+      const std::int64_t amount = chance(70) ? attempt.amount : attempt.amount + 1;
+      const bool fails = refunds && dashboard == 1;
+      if (refunds) {
+        event.mutable_refund()->set_amount_minor(amount);
+      } else {
+        event.mutable_capture()->set_amount_minor(amount);
+      }
+      const auto moved = shop_.simulate(paid_.account, paid_.reference, event);
+      EXPECT_TRUE(moved.ok() || moved.reason == "SANDBOX_REFUSED") << moved;
+      if (moved.ok() && fails) {
+        const auto book = shop_.ledger(paid_.account, paid_.reference);
+        for (const auto& movement : book.movements()) {
+          if (movement.kind() != pb::TRANSACTION_KIND_REFUND || !movement.attempt_id().empty()) {
+            continue;
+          }
+          event.mutable_settle_refund()->set_gateway_transaction_id(
+              movement.gateway_transaction_id());
+        }
+        event.mutable_settle_refund()->set_fail_reason("ACCOUNT_CLOSED");
+        EXPECT_TRUE(shop_.simulate(paid_.account, paid_.reference, event).ok());
+      }
+      note("meanwhile: " + event.ShortDebugString() + " -> " + moved.reason);
+      surprised_ = true;
+    }
+    if (chance(80)) {
+      const auto synced = shop_.send(&Orders::SyncPayments, sync_request(paid_));
+      EXPECT_TRUE(synced.ok() || synced.reason == "GATEWAY_UNAVAILABLE") << synced;
+      note("meanwhile: sync");
+      surprised_ = true;
+    }
+    const bool late = answered();
+    shop_.clear_faults(paid_.account);
+    const auto answer = sent.get();
+    note("overlapped " + std::string(name_of(attempt.operation)) + " -> " +
+         (answer.ok() ? answer->transaction.ShortDebugString() : answer.reason));
+    if (!answer.ok()) {
+      EXPECT_EQ(answer.reason, "GATEWAY_UNAVAILABLE") << answer;
+      return;
+    }
+    requests_.push_back({attempt, answer->transaction.transaction_id()});
+    ++counts_[late ? "overlapping too late" : "overlapping"];
+    check_undone(answer->transaction);
+    // The gateway has read the payment where it was not in the state that was supposed.
+    surprised_ = true;
+    const auto synced = shop_.send(&Orders::SyncPayments, sync_request(paid_));
+    if (synced.reason == "GATEWAY_UNAVAILABLE") return;
+    EXPECT_TRUE(synced.ok()) << synced;
+    expect_equal_books(shop_, paid_, true);
+    const auto again = shop_.send(&Orders::SyncPayments, sync_request(paid_));
+    EXPECT_FALSE(again.ok() && again->changed()) << again;
   }
 
   /// An earlier request comes again: it answers with its attempt as it is now, and does nothing.
