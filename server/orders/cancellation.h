@@ -56,8 +56,8 @@ struct CancellationContext {
 };
 
 /// With `validate_only` the engine shows what would be; then `Outcome.cancellation` has the report
-/// of the plan. PAYMENT_UNSYNCED (an error that no caller sees) if all else is fine and a payment must
-/// be synced first; not with `validate_only`.
+/// of the plan. PAYMENT_UNSYNCED (an error that no caller sees) if all else is fine and a payment
+/// must be synced first; not with `validate_only`.
 Result begin_cancellation(const pb::CancelOrderRequest& request,
                           const CancellationContext& cancellation, const Target& target,
                           const Context& context);

@@ -1,14 +1,14 @@
 #pragma once
 
-// Named places at which a test build can be made to die: ORDERD_FAILPOINT=NAME[:N] kills the process
-// with SIGKILL when it comes to the place NAME for the N-th time (default 1). Compiled only with
-// ORDERD_FAILPOINTS; nothing otherwise.
+// Named places at which a test build can be made to die: ORDERD_FAILPOINT=NAME[:N] kills the
+// process with SIGKILL when it comes to the place NAME for the N-th time (default 1). Compiled only
+// with ORDERD_FAILPOINTS; nothing otherwise.
 
 #ifdef ORDERD_FAILPOINTS
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
-#include <atomic>
 #endif
 
 namespace orderd::payments {

@@ -31,8 +31,8 @@ struct Attempt {
   std::int64_t amount_minor = 0;
   /// Captures only: the rest of the authorization is released.
   bool final_capture = false;
-  /// Captures only: the payment's capability as of the last sync. Without it a gateway releases what
-  /// a capture leaves, so one that is not final must take all.
+  /// Captures only: the payment's capability as of the last sync. Without it a gateway releases
+  /// what a capture leaves, so one that is not final must take all.
   bool multi_capture = true;
 };
 
