@@ -72,6 +72,15 @@ absl::Status check_gateways(const pb::Order& order, const GatewayDirectory& gate
   return absl::OkStatus();
 }
 
+/// Whether a gateway has to be asked first whether money has moved that nobody here knows of.
+bool asks_gateways(const pb::Order& order, const GatewayDirectory& gateways) {
+  return std::any_of(order.payments().begin(), order.payments().end(),
+                     [&](const pb::Payment& payment) {
+                       return payment.gateway_account() != kExternal &&
+                              gateways.configured(payment.gateway_account());
+                     });
+}
+
 /// What was asked for holds already, or is being seen to.
 Change nothing_to_begin(const pb::CancelOrderRequest& request, const pb::Order& order) {
   Change change;
@@ -155,7 +164,7 @@ Result begin_cancellation(const pb::CancelOrderRequest& request,
   order.mutable_cancellation()->set_status(pb::CANCELLATION_STATUS_IN_PROGRESS);
   order.mutable_cancellation()->set_pass(before.cancellation().pass() + 1);
 
-  if (open_payments(order) == 0) {
+  if (open_payments(order) == 0 && !asks_gateways(order, *cancellation.gateways)) {
     if (auto fault = complete_cancellation(cancellation, context, change); !fault.ok()) {
       return fault;
     }

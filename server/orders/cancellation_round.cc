@@ -18,16 +18,14 @@ bool is_running(const pb::Order& order) {
   return order.cancellation().status() == pb::CANCELLATION_STATUS_IN_PROGRESS;
 }
 
-/// Whether the gateway of every payment has been asked. One that this server does not have can't
-/// be, which matters only while money is there.
-bool all_read(const pb::Order& order, std::span<const PaymentReading> readings,
-              const GatewayDirectory& gateways) {
+/// Whether the gateway of every payment with money has been asked. One that this server does not
+/// have can't be, nor one that no longer knows the payment; whoever asks sees to it that nothing is
+/// decided while a gateway is only away.
+bool all_read(const pb::Order& order, std::span<const PaymentReading> readings) {
   return std::all_of(
       order.payments().begin(), order.payments().end(), [&](const pb::Payment& payment) {
         if (payment.gateway_account() == kExternal) return true;
-        if (!has_open_money(payment) && !gateways.configured(payment.gateway_account())) {
-          return true;
-        }
+        if (!has_open_money(payment)) return true;
         return std::any_of(readings.begin(), readings.end(), [&](const PaymentReading& reading) {
           return reading.payment_id == payment.payment_id();
         });
@@ -88,8 +86,7 @@ Result advance_cancellation(std::span<const PaymentReading> readings,
   const bool has_news = change.after.has_value();
   if (!has_news) change.after = before;
 
-  const NextStep step =
-      all_read(before, readings, *cancellation.gateways) ? next_step(*change.after) : NextStep{};
+  const NextStep step = all_read(before, readings) ? next_step(*change.after) : NextStep{};
   const pb::Cancellation planned = change.after->cancellation();
   switch (step.kind) {
     case NextStep::Kind::kReturn:

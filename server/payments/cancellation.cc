@@ -418,6 +418,8 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
     std::function<void(Said)> then;
     std::vector<const pb::Payment*> payments;
     std::vector<std::optional<Reading>> readings;
+    /// Has no money, and its gateway does not know it any more.
+    std::vector<char> done_with;
     std::atomic<std::size_t> missing = 0;
   };
   const auto asked = std::make_shared<Questions>();
@@ -430,11 +432,12 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
     if (can_be_asked) asked->payments.push_back(&payment);
   }
   asked->readings.resize(asked->payments.size());
+  asked->done_with.resize(asked->payments.size());
   const auto finish = [](Questions& all) {
     Said said;
     for (std::size_t i = 0; i < all.payments.size(); ++i) {
       if (!all.readings[i]) {
-        said.complete = false;
+        if (!all.done_with[i]) said.complete = false;
         continue;
       }
       said.readings.push_back({all.payments[i]->payment_id(), all.payments[i]->revision(),
@@ -454,9 +457,12 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
         if (auto* reading = std::get_if<Reading>(&said)) {
           asked->readings[i] = std::move(*reading);
         } else {
+          const auto& error = std::get<FetchError>(said);
+          asked->done_with[i] =
+              error.kind != FetchError::Kind::kUnavailable && !rules::has_open_money(payment);
           spdlog::info("payment {} of order {}, which is to be canceled, can't be read: {}",
                        payment.payment_id(), asked->order->order.order_id(),
-                       errors::reason(to_status(std::get<FetchError>(said), payment)));
+                       errors::reason(to_status(error, payment)));
         }
       }
       if (asked->missing.fetch_sub(1) == 1) finish(*asked);

@@ -200,6 +200,26 @@ TEST_F(CancellationTest, WhatWasNeverSyncedIsSyncedFirst) {
   expect_nothing_sent_twice();
 }
 
+TEST_F(CancellationTest, AFinishedPaymentThatItsGatewayForgotStandsInNobodysWay) {
+  const auto node = serve();
+  const Paid paid = pay(*node, {{1000, 0}, {500, 500}});
+  // The second one is refunded, and then gone from the gateway.
+  gateway_->move(paid.references[1], pb::TRANSACTION_KIND_REFUND, 500);
+  ASSERT_TRUE(node->sync(paid.order).ok());
+  gateway_->fail_fetch(paid.references[1], FetchError{});
+  const AnswerOr away = cancel(*node, cancel_request(paid.order));
+  ASSERT_TRUE(away.ok()) << away.status();
+  EXPECT_EQ(away->order->order.cancellation().status(), kInProgress);
+  EXPECT_THAT(gateway_->calls(), IsEmpty());
+
+  FetchError gone;
+  gone.kind = FetchError::Kind::kNotFound;
+  gateway_->fail_fetch(paid.references[1], gone);
+  visit(*node, paid);
+  wait_for(*node, paid, kCompleted);
+  expect_nothing_sent_twice();
+}
+
 TEST_F(CancellationTest, ARefusalAsksNobodyAndWritesNothing) {
   const auto node = serve();
   const Paid paid = attach(*node);

@@ -101,11 +101,21 @@ TEST_F(Cancellation, WithoutMoneyIsCompletedAtOnce) {
   EXPECT_EQ(to_micros(email.next_time()), kNow);
 }
 
-TEST_F(Cancellation, OfFinishedPaymentsIsCompletedAtOnce) {
+TEST_F(Cancellation, OfFinishedPaymentsAsksTheirGatewaysFirst) {
   world.add("refunded", 100, 100, 100);
   ASSERT_TRUE(world.begin());
+  EXPECT_EQ(status(), "IN_PROGRESS") << "the refund may have failed meanwhile";
+  EXPECT_EQ(world.schedule.at("refunded"), kNow + 20'000'000);
+  world.drive();
   EXPECT_EQ(status(), "COMPLETED");
   EXPECT_THAT(world.emails, IsEmpty());
+}
+
+TEST_F(Cancellation, OfFinishedPaymentsThatNobodyCanBeAskedAboutIsCompletedAtOnce) {
+  world.add("refunded", 100, 100, 100);
+  world.order.mutable_payments(0)->set_gateway_account("external");
+  ASSERT_TRUE(world.begin());
+  EXPECT_EQ(status(), "COMPLETED");
 }
 
 TEST_F(Cancellation, WithMoneyKeepsTheStateUntilItIsReturned) {
