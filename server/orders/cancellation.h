@@ -14,7 +14,8 @@
 // is server/payments/cancellation.h.
 //
 // A cancellation goes through three kinds of changes, each one transaction:
-// 1. `begin_cancellation`, the caller's: IN_PROGRESS. If no gateway can know more and the order has no money to
+// 1. `begin_cancellation`, the caller's: IN_PROGRESS. If no gateway can know more and the order has
+// no money to
 //    return it is completed by the same change.
 // 2. `advance_cancellation`, once per round: folds fresh readings of all payments, looks at what is
 //    left to return, and either writes attempts for it (legs), or completes the cancellation, or
@@ -62,9 +63,10 @@ Result begin_cancellation(const pb::CancelOrderRequest& request,
                           const CancellationContext& cancellation, const Target& target,
                           const Context& context);
 
-/// One round. Wants the ledger. `readings`: of all payments that have a gateway; without that of one
-/// with open money (or if one is stale: STALE_READING) nothing is decided. No change unless IN_PROGRESS. The attempts that it
-/// writes are UNKNOWN in `Change.transactions_created` and `Answer.order`; the caller sends them.
+/// One round. Wants the ledger. `readings`: of all payments that have a gateway; without that of
+/// one with open money (or if one is stale: STALE_READING) nothing is decided. No change unless
+/// IN_PROGRESS. The attempts that it writes are UNKNOWN in `Change.transactions_created` and
+/// `Answer.order`; the caller sends them.
 ///
 /// - A payment with an UNKNOWN transaction, or a PENDING one that has no gateway id, waits.
 /// - Legs of this pass that were refused for good (FAILED, and not NOT_APPLIED or a state
