@@ -26,6 +26,9 @@ void add_leg(pb::TransactionKind kind, pb::TransactionStatus status, std::int64_
   leg.set_initiated(status == pb::TRANSACTION_STATUS_PENDING);
   leg.set_pass(1);
   *leg.mutable_amount() = rules::make_money(order.currency_code(), minor);
+  if (kind == pb::TRANSACTION_KIND_VOID && status == pb::TRANSACTION_STATUS_SUCCEEDED) {
+    *order.mutable_payments(0)->mutable_voided() = leg.amount();
+  }
 }
 
 /// 2 x 12.34 = 24.68 in a currency with two decimals.

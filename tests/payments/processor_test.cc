@@ -122,7 +122,7 @@ TEST_F(ProcessorTest, AConflictThatCantBeReadStaysUnknown) {
   EXPECT_EQ(answer->transaction->reason(), "CANCELED");
 }
 
-TEST_F(ProcessorTest, AConflictIsNoEvidenceWhereSomebodyElsesMovementMayBeOurs) {
+TEST_F(ProcessorTest, AConflictAtTheFirstCallIsEvidenceWhateverElseWasDone) {
   for (const bool others : {false, true}) {
     SCOPED_TRACE(others);
     const Paid paid = pay();
@@ -135,7 +135,7 @@ TEST_F(ProcessorTest, AConflictIsNoEvidenceWhereSomebodyElsesMovementMayBeOurs) 
     gateway_->script({.applies = false, .answer = result(Kind::kStateConflict, "CONFLICT")});
     const AnswerOr answer = node_->call(capture(paid, 300));
     ASSERT_TRUE(answer.ok()) << answer.status();
-    EXPECT_EQ(answer->transaction->status(), others ? kUnknown : kFailed);
+    EXPECT_EQ(answer->transaction->status(), kFailed);
     EXPECT_EQ(answer->transaction->reason(), "CONFLICT");
     EXPECT_EQ(node_->payment(paid.order).captured().amount_minor(), others ? 200 : 0);
     can.set_lookup_by_attempt(true);

@@ -27,7 +27,8 @@ TEST_P(OrdersTest, CreateAndGet) {
   EXPECT_EQ(order.item_count(), 2);
   EXPECT_EQ(order.order_time().seconds(), 1'600'000'000);
   EXPECT_EQ(order.cancellation().status(), pb::CANCELLATION_STATUS_NONE);
-  EXPECT_EQ(order.available_actions_size(), 6);  // the other states, and its shipments
+  EXPECT_EQ(order.available_actions_size(),
+            7);  // the other states, its shipments, and to cancel it
   ASSERT_EQ(order.shipments_size(), 1);
   EXPECT_EQ(order.shipments(0).method_id(), "standard");
   EXPECT_EQ(order.shipments(0).lines_size(), 2);
