@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -27,7 +28,9 @@ class Gate {
   }
   void wait_entered(int count = 1) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return entered_ >= count; });
+    if (!changed_.wait_for(lock, std::chrono::seconds(60), [&] { return entered_ >= count; })) {
+      throw std::runtime_error("nothing came to the gate");
+    }
   }
   void open() {
     std::lock_guard lock(mutex_);
