@@ -473,17 +473,11 @@ void Processor::reconcile(const Uuid& order_id, const std::string& payment_id, D
           const auto progress = [visit, order, payment](const Answer& answer) {
             visit->canceling(*payment, answer.order->order);
           };
-          // The visit's end may block, so it is for a thread of the account's.
-          const std::shared_ptr<void> work(
-              nullptr, [visit, order, payment, &accounts = impl->accounts](void*) mutable {
-                accounts.run(payment->gateway_account(), Priority::kBackground,
-                             [visit = std::move(visit)] {});
-              });
           return impl->cancellations->drive({.order = order,
                                              .priority = Priority::kBackground,
                                              .until = until,
                                              .progress = progress,
-                                             .work = work});
+                                             .work = visit});
         }
         const std::string& account = payment->gateway_account();
         impl->accounts.run(account, Priority::kBackground,

@@ -20,9 +20,6 @@ using std::chrono::microseconds;
 using Clock = std::chrono::steady_clock;
 using Visit = Processor::Visit;
 
-/// Postponements are written when there are so many, when nothing is left to wait for, and at the
-/// next pass.
-constexpr std::size_t kGroup = 100;
 constexpr Micros kOverdue = 24LL * 3600 * 1'000'000;
 /// How many payments are remembered as warned of.
 constexpr std::size_t kMaxWarned = 10'000;
@@ -55,11 +52,10 @@ class Reconciler::Impl : public std::enable_shared_from_this<Impl> {
 
   std::vector<std::string> accounts_to_ask() const;
   void finish(Pass& pass, const storage::DueCheck& check, const Visit& visit);
-  /// With the mutex held.
-  void count(Pass& pass, const storage::DueCheck& check, const Visit& visit);
   void warn_if_overdue(const storage::DueCheck& check, const Visit& visit);
   microseconds backoff(int tries) const;
-  void postpone(const std::vector<storage::Postponement>& group);
+  /// Writes what visits have asked for since the last time.
+  void postpone();
 
   storage::Storage& storage_;
   Processor& processor_;
@@ -68,8 +64,6 @@ class Reconciler::Impl : public std::enable_shared_from_this<Impl> {
   std::mutex mutex_;  // guards what follows
   std::condition_variable idle_;
   int in_flight_ = 0;
-  /// Of these, those whose visit has not ended.
-  int visiting_ = 0;
   bool stopping_ = false;
   std::vector<storage::Postponement> postponed_;
   std::set<std::string> warned_;
@@ -84,14 +78,12 @@ std::vector<std::string> Reconciler::Impl::accounts_to_ask() const {
 }
 
 int Reconciler::Impl::pass() {
+  postpone();
   int room = 0;
-  std::vector<storage::Postponement> group;
   {
     std::lock_guard lock(mutex_);
     if (!stopping_) room = options_.batch - in_flight_;
-    group.swap(postponed_);
   }
-  postpone(group);
   if (room <= 0) return 0;
 
   const Deadline until = Clock::now() + options_.claim;
@@ -109,7 +101,6 @@ int Reconciler::Impl::pass() {
     std::lock_guard lock(mutex_);
     run->left = static_cast<int>(due.size());
     in_flight_ += run->left;
-    visiting_ += run->left;
   }
   for (const storage::DueCheck& check : due) {
     processor_.reconcile(check.order_id, check.payment_id, until,
@@ -120,20 +111,9 @@ int Reconciler::Impl::pass() {
   return static_cast<int>(due.size());
 }
 
+/// On whatever thread the visit ends, so nothing here blocks.
 void Reconciler::Impl::finish(Pass& pass, const storage::DueCheck& check, const Visit& visit) {
-  std::vector<storage::Postponement> group;
-  {
-    std::lock_guard lock(mutex_);
-    count(pass, check, visit);
-    if (--visiting_ == 0 || postponed_.size() >= kGroup) group.swap(postponed_);
-  }
-  postpone(group);
-
   std::lock_guard lock(mutex_);
-  if (--in_flight_ == 0) idle_.notify_all();
-}
-
-void Reconciler::Impl::count(Pass& pass, const storage::DueCheck& check, const Visit& visit) {
   microseconds delay = options_.first_delay;
   switch (visit.result) {
     case Visit::Result::kNews:
@@ -157,6 +137,7 @@ void Reconciler::Impl::count(Pass& pass, const storage::DueCheck& check, const V
     spdlog::info("reconciled payments: {} with news, {} without, {} not asked", pass.news,
                  pass.nothing, pass.not_asked);
   }
+  if (--in_flight_ == 0) idle_.notify_all();
 }
 
 void Reconciler::Impl::warn_if_overdue(const storage::DueCheck& check, const Visit& visit) {
@@ -177,7 +158,12 @@ microseconds Reconciler::Impl::backoff(int tries) const {
   return std::min(delay, options_.longest_delay);
 }
 
-void Reconciler::Impl::postpone(const std::vector<storage::Postponement>& group) {
+void Reconciler::Impl::postpone() {
+  std::vector<storage::Postponement> group;
+  {
+    std::lock_guard lock(mutex_);
+    group.swap(postponed_);
+  }
   if (group.empty()) return;
   try {
     storage_.postpone_checks(group);
@@ -188,9 +174,12 @@ void Reconciler::Impl::postpone(const std::vector<storage::Postponement>& group)
 }
 
 void Reconciler::Impl::stop() {
-  std::unique_lock lock(mutex_);
-  stopping_ = true;
-  idle_.wait(lock, [this] { return in_flight_ == 0; });
+  {
+    std::unique_lock lock(mutex_);
+    stopping_ = true;
+    idle_.wait(lock, [this] { return in_flight_ == 0; });
+  }
+  postpone();
 }
 
 Reconciler::Reconciler(storage::Storage& storage, Processor& processor, const Options& options)

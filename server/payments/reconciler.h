@@ -27,11 +27,13 @@ class Reconciler {
   /// Stops as by `stop`.
   ~Reconciler();
 
-  /// One pass: claims what is due and starts work on it. Blocks for a small transaction or two;
-  /// call it on a background thread, one at a time. Returns how many payments were taken.
+  /// One pass: writes when those of earlier passes come due again, claims what is due and starts
+  /// work on it. Blocks for a small transaction or two; call it on a background thread, one at a
+  /// time. Returns how many payments were taken.
   int pass();
 
-  /// Waits until what `pass` started has ended. After Processor::stop, which cuts that short.
+  /// Waits until what `pass` started has ended, and writes what comes due again. After
+  /// Processor::stop, which cuts that short.
   void stop();
 
  private:
