@@ -244,7 +244,7 @@ class Reads {
   virtual std::map<NoteKey, pb::Note> load_notes(std::span<const NoteKey> keys) = 0;
   virtual std::map<TransactionKey, pb::PaymentTransaction> load_transactions(
       std::span<const TransactionKey> keys) = 0;
-  /// All transactions of the orders: by order, then oldest first.
+  /// All transactions of the orders: by order, then oldest first. An id may be named twice.
   virtual std::vector<TransactionRow> load_ledgers(std::span<const Uuid> order_ids) = 0;
   virtual std::map<EmailKey, pb::Email> load_emails(std::span<const EmailKey> keys) = 0;
   virtual std::vector<RequestRecord> find_requests(std::span<const RequestKey> keys) = 0;

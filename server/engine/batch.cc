@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/orders/errors.h"
+#include "server/orders/payments.h"
 
 namespace orderd::engine {
 namespace {
@@ -69,18 +70,9 @@ Batch::Result Batch::run(const Command& command) {
       return {false, errors::etag_mismatch(before->order.etag())};
     }
   }
-  if (command.note_id) {
-    const auto it = notes_.find({command.order_id, *command.note_id});
-    if (it != notes_.end() && it->second.current) target.note = &*it->second.current;
-  }
-  if (command.transaction_id) {
-    const auto it = transactions_.find({command.order_id, *command.transaction_id});
-    if (it != transactions_.end() && it->second.current) target.transaction = &*it->second.current;
-  }
-  if (command.email_id) {
-    const auto it = emails_.find({command.order_id, *command.email_id});
-    if (it != emails_.end() && it->second.current) target.email = &*it->second.current;
-  }
+  target.note = find(notes_, command.order_id, command.note_id);
+  target.transaction = find(transactions_, command.order_id, command.transaction_id);
+  target.email = find(emails_, command.order_id, command.email_id);
   if (command.wants_ledger) target.ledger = ledger_of(command.order_id);
   for (const Claim& claim : command.claims) target.holders.push_back(claims_[claim].current);
 
@@ -91,17 +83,14 @@ Batch::Result Batch::run(const Command& command) {
 
   Answer answer;
   answer.changed = change->after.has_value();
-  if (!change->transactions_created.empty()) {
-    answer.transaction = std::move(change->transactions_created.front());
-  } else {
-    answer.transaction = transaction_of(command.order_id, change->outcome.transaction_id());
-  }
   answer.imported_before = change->imported_before.has_value();
   answer.order_id = change->imported_before.value_or(command.order_id);
   answer.order = before;
   if (before != nullptr) answer.etag = before->order.etag();
-  answer.note = note_of(command.order_id, change->outcome.note_id());
-  answer.email = email_of(command.order_id, change->outcome.email_id());
+  answer_things(command.order_id, change->outcome, answer);
+  if (!change->transactions_created.empty()) {
+    answer.transaction = std::move(change->transactions_created.front());
+  }
   answer.outcome = std::move(change->outcome);
   return {false, std::move(answer)};
 }
@@ -126,9 +115,7 @@ std::optional<absl::StatusOr<Answer>> Batch::replay(const Command& command) {
   answer.order_id = record.order_id;
   answer.etag = std::to_string(record.version);
   answer.outcome = record.outcome;
-  answer.note = note_of(record.order_id, record.outcome.note_id());
-  answer.email = email_of(record.order_id, record.outcome.email_id());
-  answer.transaction = transaction_of(record.order_id, record.outcome.transaction_id());
+  answer_things(record.order_id, record.outcome, answer);
   answer.changed = true;
   answer.replayed = true;
   return answer;
@@ -148,7 +135,8 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   move_claims(after->id, before == nullptr ? nullptr : &before->order, after->order,
               change.import_digest);
   write_notes(after->id, change);
-  write_transactions(*after, change);
+  write_transactions(after->id, change);
+  write_schedule(*after, change);
   write_emails(*after, change);
   write_events(command, *after, change);
   feed_.push_back({after->id, after->version});
@@ -168,17 +156,15 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   answer.order = after;
   answer.order_id = after->id;
   answer.etag = after->order.etag();
-  answer.note = note_of(after->id, change.outcome.note_id());
-  answer.email = email_of(after->id, change.outcome.email_id());
-  answer.transaction = transaction_of(after->id, change.outcome.transaction_id());
+  answer_things(after->id, change.outcome, answer);
   answer.outcome = std::move(change.outcome);
   answer.changed = true;
   return answer;
 }
 
-void Batch::write_transactions(const StoredOrder& order, rules::Change& change) {
+void Batch::write_transactions(const Uuid& order_id, rules::Change& change) {
   const auto draft = [&](const pb::PaymentTransaction& transaction) -> auto& {
-    return transactions_[{order.id, Uuid::parse(transaction.transaction_id()).value()}];
+    return transactions_[{order_id, Uuid::parse(transaction.transaction_id()).value()}];
   };
   for (pb::PaymentTransaction& transaction : change.transactions_created) {
     auto& created = draft(transaction);
@@ -192,13 +178,12 @@ void Batch::write_transactions(const StoredOrder& order, rules::Change& change) 
     updated.touched = true;
     updated.current = std::move(transaction);
   }
+}
+
+void Batch::write_schedule(const StoredOrder& order, rules::Change& change) {
   for (PaymentSchedule& schedule : change.schedule) {
-    const auto& payments = order.order.payments();
-    const auto payment =
-        std::find_if(payments.begin(), payments.end(), [&](const pb::Payment& candidate) {
-          return candidate.payment_id() == schedule.payment_id;
-        });
-    if (payment == payments.end()) continue;
+    const pb::Payment* payment = rules::find_payment(order.order, schedule.payment_id);
+    if (payment == nullptr) continue;
     const std::pair key(order.id, schedule.payment_id);
     schedule_[key] = {order.id, payment->gateway_account(), std::move(schedule)};
   }
@@ -264,26 +249,14 @@ void Batch::move_claims(const Uuid& order_id, const pb::Order* before, const pb:
   }
 }
 
-std::optional<pb::Note> Batch::note_of(const Uuid& order_id, const std::string& note_id) const {
-  const auto id = Uuid::parse(note_id);
-  if (!id) return std::nullopt;
-  const auto it = notes_.find({order_id, *id});
-  return it == notes_.end() ? std::nullopt : it->second.current;
-}
-
-std::optional<pb::PaymentTransaction> Batch::transaction_of(
-    const Uuid& order_id, const std::string& transaction_id) const {
-  const auto id = Uuid::parse(transaction_id);
-  if (!id) return std::nullopt;
-  const auto it = transactions_.find({order_id, *id});
-  return it == transactions_.end() ? std::nullopt : it->second.current;
-}
-
-std::optional<pb::Email> Batch::email_of(const Uuid& order_id, const std::string& email_id) const {
-  const auto id = Uuid::parse(email_id);
-  if (!id) return std::nullopt;
-  const auto it = emails_.find({order_id, *id});
-  return it == emails_.end() ? std::nullopt : it->second.current;
+void Batch::answer_things(const Uuid& order_id, const internal::Outcome& outcome,
+                          Answer& answer) const {
+  const auto copy = [](const auto* thing) {
+    return thing == nullptr ? std::nullopt : std::optional(*thing);
+  };
+  answer.note = copy(find(notes_, order_id, Uuid::parse(outcome.note_id())));
+  answer.transaction = copy(find(transactions_, order_id, Uuid::parse(outcome.transaction_id())));
+  answer.email = copy(find(emails_, order_id, Uuid::parse(outcome.email_id())));
 }
 
 std::vector<pb::PaymentTransaction> Batch::ledger_of(const Uuid& order_id) const {

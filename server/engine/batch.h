@@ -77,15 +77,22 @@ class Batch {
   std::optional<absl::StatusOr<Answer>> replay(const Command& command);
   Answer apply(const Command& command, rules::Change change);
   void write_notes(const Uuid& order_id, rules::Change& change);
-  void write_transactions(const StoredOrder& order, rules::Change& change);
+  void write_transactions(const Uuid& order_id, rules::Change& change);
+  void write_schedule(const StoredOrder& order, rules::Change& change);
   void write_emails(const StoredOrder& order, rules::Change& change);
   void write_events(const Command& command, const StoredOrder& order, rules::Change& change);
   void move_claims(const Uuid& order_id, const pb::Order* before, const pb::Order& after,
                    const std::string& import_digest);
-  std::optional<pb::Note> note_of(const Uuid& order_id, const std::string& note_id) const;
-  std::optional<pb::PaymentTransaction> transaction_of(const Uuid& order_id,
-                                                       const std::string& transaction_id) const;
-  std::optional<pb::Email> email_of(const Uuid& order_id, const std::string& email_id) const;
+  /// What the batch makes of a thing so far; null if it does not exist.
+  template <typename Key, typename T>
+  static const T* find(const std::map<Key, Draft<T>>& drafts, const Uuid& order_id,
+                       const std::optional<Uuid>& id) {
+    if (!id) return nullptr;
+    const auto it = drafts.find({order_id, *id});
+    return it == drafts.end() || !it->second.current ? nullptr : &*it->second.current;
+  }
+  /// Adds the things that the outcome names, as they are now.
+  void answer_things(const Uuid& order_id, const internal::Outcome& outcome, Answer& answer) const;
   std::vector<pb::PaymentTransaction> ledger_of(const Uuid& order_id) const;
   void load_transactions(std::vector<storage::TransactionKey> keys);
   void collect_changes();

@@ -103,7 +103,7 @@ void Batch::load_transactions(std::vector<storage::TransactionKey> keys) {
     if (command->wants_ledger) orders.push_back(command->order_id);
   }
   if (orders.empty()) return;
-  for (auto& [order_id, transaction] : tx_.load_ledgers(sorted_unique(std::move(orders)))) {
+  for (auto& [order_id, transaction] : tx_.load_ledgers(orders)) {
     const Uuid id = Uuid::parse(transaction.transaction_id()).value();
     add({order_id, id}, std::move(transaction));
   }
