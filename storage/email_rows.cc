@@ -70,16 +70,6 @@ void write_rows(Session& session, std::span<const EmailRow> rows, bool update) {
 }
 
 /// A condition on the primary key.
-Sql& append_keys(Sql& sql, std::span<const EmailKey> keys) {
-  bool first = true;
-  for (const EmailKey& key : keys) {
-    sql << (first ? Fixed("(") : Fixed(" OR (")) << "order_id = " << key.order_id
-        << " AND email_id = " << key.email_id << ")";
-    first = false;
-  }
-  return sql;
-}
-
 }  // namespace
 
 void write_emails(Session& session, std::span<const EmailRow> created,
@@ -95,7 +85,8 @@ std::map<EmailKey, pb::Email> read_emails(Session& session, std::span<const Emai
     Sql sql = select_emails(session);
     sql << " FROM order_emails";
     use_primary(sql) << " WHERE ";
-    Rows rows = session.query(append_keys(sql, chunk), kEmailColumns);
+    append_keys(sql, chunk, "order_id", "email_id", &EmailKey::email_id);
+    Rows rows = session.query(sql, kEmailColumns);
     while (rows.next()) {
       const EmailKey key{rows.id(0), rows.id(1)};
       result.emplace(key, read_email(rows));
@@ -153,7 +144,7 @@ std::vector<EmailRow> claim_emails(Session& session, Micros now, Micros lease_un
     Sql sql = session.sql();
     sql << "UPDATE order_emails";
     use_primary(sql) << " SET next_time = " << lease_until << " WHERE ";
-    session.execute(append_keys(sql, chunk));
+    session.execute(append_keys(sql, chunk, "order_id", "email_id", &EmailKey::email_id));
   });
   return claimed;
 }

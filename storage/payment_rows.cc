@@ -223,12 +223,7 @@ std::map<TransactionKey, pb::PaymentTransaction> read_transactions(
   std::map<TransactionKey, pb::PaymentTransaction> result;
   in_chunks(keys, [&](std::span<const TransactionKey> chunk) {
     Sql sql = select_transactions(session);
-    bool first = true;
-    for (const TransactionKey& key : chunk) {
-      sql << (first ? Fixed("(") : Fixed(" OR (")) << "t.order_id = " << key.order_id
-          << " AND t.transaction_id = " << key.transaction_id << ")";
-      first = false;
-    }
+    append_keys(sql, chunk, "t.order_id", "t.transaction_id", &TransactionKey::transaction_id);
     Rows rows = session.query(sql, kTransactionColumns);
     while (rows.next()) {
       const TransactionKey key{rows.id(0), rows.id(1)};

@@ -14,24 +14,18 @@ namespace {
 /// leaves it out.
 constexpr Micros kNever = INT64_MAX;
 
-/// A condition on the primary key, of rows that have `order_id` and `payment_id`.
-template <typename Row>
-Sql& append_keys(Sql& sql, std::span<const Row> rows) {
-  bool first = true;
-  for (const Row& row : rows) {
-    sql << (first ? Fixed("(") : Fixed(" OR (")) << "order_id = " << row.order_id
-        << " AND payment_id = " << Blob{row.payment_id} << ")";
-    first = false;
-  }
-  return sql;
-}
-
 struct Key {
   Uuid order_id;
   std::string_view payment_id;
 
   auto operator<=>(const Key&) const = default;
 };
+
+/// A condition on the primary key, of rows that have `order_id` and `payment_id`.
+template <typename Row>
+Sql& append_payments(Sql& sql, std::span<const Row> rows) {
+  return append_keys(sql, rows, "order_id", "payment_id", &Row::payment_id);
+}
 
 struct Due {
   Micros next_check = 0;
@@ -69,7 +63,7 @@ void write_schedule(Session& session, std::span<const ScheduleRow> rows) {
   in_chunks(std::span<const Key>(removed), [&](std::span<const Key> chunk) {
     Sql sql = session.sql();
     append_delete(sql, "payment_schedule") << " WHERE ";
-    session.execute(append_keys(sql, chunk));
+    session.execute(append_payments(sql, chunk));
   });
 }
 
@@ -102,7 +96,7 @@ std::vector<DueCheck> claim_due(Session& session, std::span<const std::string> a
     Sql sql = session.sql();
     sql << "UPDATE payment_schedule";
     use_primary(sql) << " SET next_check = " << lease_until << ", tries = tries + 1 WHERE ";
-    session.execute(append_keys(sql, chunk));
+    session.execute(append_payments(sql, chunk));
   });
   return claimed;
 }
@@ -120,7 +114,7 @@ void postpone(Session& session, std::span<const Postponement> postponements) {
       use_primary(sql) << " WHERE ";
       // A row that is locked is being scheduled anew. Should that come to nothing, the payment is
       // due when the claim ends.
-      append_keys(sql, chunk).either("", " FOR UPDATE SKIP LOCKED");
+      append_payments(sql, chunk).either("", " FOR UPDATE SKIP LOCKED");
       Rows rows = session.query(sql, 4);
       while (rows.next()) {
         const auto it = by_key.find({rows.id(0), rows.text(1)});

@@ -54,16 +54,6 @@ std::vector<OrderPtr> read_orders(Session& session, std::span<const Uuid> ids) {
   return result;
 }
 
-Sql& append_note_keys(Sql& sql, std::span<const NoteKey> keys) {
-  bool first = true;
-  for (const NoteKey& key : keys) {
-    if (!first) sql << " OR ";
-    first = false;
-    sql << "(order_id = " << key.order_id << " AND note_id = " << key.note_id << ")";
-  }
-  return sql;
-}
-
 std::map<NoteKey, pb::Note> read_notes(Session& session, std::span<const NoteKey> keys) {
   std::map<NoteKey, pb::Note> result;
   in_chunks(keys, [&](std::span<const NoteKey> chunk) {
@@ -71,7 +61,7 @@ std::map<NoteKey, pb::Note> read_notes(Session& session, std::span<const NoteKey
     sql << "SELECT order_id, note_id, author, body, visibility, create_time, update_time"
            " FROM order_notes";
     use_primary(sql) << " WHERE ";
-    append_note_keys(sql, chunk);
+    append_keys(sql, chunk, "order_id", "note_id", &NoteKey::note_id);
     Rows rows = session.query(sql, 7);
     while (rows.next()) {
       const NoteKey key{rows.id(0), rows.id(1)};

@@ -17,8 +17,24 @@ std::vector<pb::Note> read_note_page(Session& session, const Uuid& order_id,
 std::int64_t read_count(Session& session, std::string_view state_id);
 std::vector<Uuid> read_ids_in_state(Session& session, std::string_view state_id, int limit);
 
-/// A condition on `order_notes`. Not a list of pairs: SQLite would read the whole table for it.
-Sql& append_note_keys(Sql& sql, std::span<const NoteKey> keys);
+/// A condition on the rows of an order's things, at least one; `second` is the member of a key that
+/// `column` holds. Not a list of pairs: SQLite would read the whole table for it.
+template <typename Key, typename Id>
+Sql& append_keys(Sql& sql, std::span<const Key> keys, Fixed order_column, Fixed column,
+                 Id Key::*second) {
+  bool first = true;
+  for (const Key& key : keys) {
+    sql << (first ? Fixed("(") : Fixed(" OR (")) << order_column << " = " << key.order_id << " AND "
+        << column << " = ";
+    first = false;
+    if constexpr (std::is_same_v<Id, Uuid>) {
+      sql << key.*second << ")";
+    } else {
+      sql << Blob{key.*second} << ")";
+    }
+  }
+  return sql;
+}
 
 /// In `requests.create_time`, of records that are kept for ever: behind all times, so that a sweep
 /// of what is older than some time never meets it, whichever server runs it.

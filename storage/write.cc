@@ -43,7 +43,7 @@ void delete_notes(Session& session, std::span<const NoteKey> keys) {
   in_chunks(keys, [&](std::span<const NoteKey> chunk) {
     Sql sql = session.sql();
     append_delete(sql, "order_notes") << " WHERE ";
-    session.execute(append_note_keys(sql, chunk));
+    session.execute(append_keys(sql, chunk, "order_id", "note_id", &NoteKey::note_id));
   });
 }
 
