@@ -1,11 +1,8 @@
 #include "server/payments/external.h"
 
-#include "server/orders/external_payment.h"
 #include "server/orders/money.h"
 
 namespace orderd::payments {
-
-pb::GatewayCapabilities External::capabilities() { return rules::external_capabilities(); }
 
 std::variant<Reading, FetchError> External::fetch(const PaymentRef& /*payment*/,
                                                   Deadline /*deadline*/) {
@@ -28,10 +25,7 @@ CallResult External::void_remainder(const PaymentRef& payment, const Attempt& at
 
 CallResult External::refund(const PaymentRef& /*payment*/, const Attempt& /*attempt*/,
                             Deadline /*deadline*/) {
-  CallResult pending;
-  pending.kind = CallResult::Kind::kPending;
-  pending.reason = "MANUAL";
-  return pending;
+  return ended(CallResult::Kind::kPending, "MANUAL");
 }
 
 Representable External::representable(const pb::Money& amount) const {

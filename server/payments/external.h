@@ -20,17 +20,14 @@ namespace orderd::payments {
 ///   proves nothing. `fetch` says kUnusable / EXTERNAL, which is never a reason to try again.
 ///
 /// And this is the caller's part, which has the order at hand:
-/// - An external payment gets its amounts and `capabilities()` when it is added; it is never
-///   UNSYNCED, and a sync leaves it out.
+/// - An external payment gets its amounts and capabilities when it is added
+///   (server/orders/external_payment.h); it is never UNSYNCED, and a sync leaves it out.
 /// - An attempt that a crash left UNKNOWN is settled by the same call again, not by a reading.
 /// - The invariant of the sums is checked against the order; there is no second book here.
 class External : public Gateway {
  public:
   /// `clock` gives the time of captures and voids.
   explicit External(std::function<Micros()> clock) : clock_(std::move(clock)) {}
-
-  /// Of every external payment: all that a person can do with money.
-  static pb::GatewayCapabilities capabilities();
 
   std::variant<Reading, FetchError> fetch(const PaymentRef& payment, Deadline deadline) override;
   CallResult capture(const PaymentRef& payment, const Attempt& attempt, Deadline deadline) override;

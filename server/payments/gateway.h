@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -63,6 +64,20 @@ struct CallResult {
   /// When the money moved, by the gateway's clock.
   std::optional<Micros> time;
 };
+
+/// A call that ended with a reason.
+inline CallResult ended(CallResult::Kind kind, std::string reason) {
+  CallResult result;
+  result.kind = kind;
+  result.reason = std::move(reason);
+  return result;
+}
+inline CallResult refused(std::string reason) {
+  return ended(CallResult::Kind::kRefused, std::move(reason));
+}
+inline CallResult conflict(std::string reason) {
+  return ended(CallResult::Kind::kStateConflict, std::move(reason));
+}
 
 /// One movement as the gateway lists it.
 struct GatewayMovement {

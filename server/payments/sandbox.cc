@@ -12,19 +12,12 @@ using FaultKind = Sandbox::Fault::Kind;
 
 constexpr std::chrono::milliseconds kBusyRetryAfter{500};
 
-CallResult make_result(CallResult::Kind kind, std::string reason) {
-  CallResult result;
-  result.kind = kind;
-  result.reason = std::move(reason);
-  return result;
-}
-
 CallResult unknown(std::string reason) {
-  return make_result(CallResult::Kind::kUnknown, std::move(reason));
+  return ended(CallResult::Kind::kUnknown, std::move(reason));
 }
 
 CallResult not_executed(std::string reason) {
-  return make_result(CallResult::Kind::kNotExecuted, std::move(reason));
+  return ended(CallResult::Kind::kNotExecuted, std::move(reason));
 }
 
 CallResult busy(std::string reason) {

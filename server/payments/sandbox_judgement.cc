@@ -5,19 +5,6 @@
 namespace orderd::payments {
 namespace {
 
-CallResult result(CallResult::Kind kind, std::string reason) {
-  CallResult answer;
-  answer.kind = kind;
-  answer.reason = std::move(reason);
-  return answer;
-}
-CallResult refused(std::string reason) {
-  return result(CallResult::Kind::kRefused, std::move(reason));
-}
-CallResult conflict(std::string reason) {
-  return result(CallResult::Kind::kStateConflict, std::move(reason));
-}
-
 /// Why a payment of which nothing is capturable is so.
 std::string nothing_capturable(const LedgerPayment& payment) {
   switch (payment.status()) {

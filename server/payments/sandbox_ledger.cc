@@ -9,20 +9,6 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 
-CallResult refused(std::string reason) {
-  CallResult answer;
-  answer.kind = CallResult::Kind::kRefused;
-  answer.reason = std::move(reason);
-  return answer;
-}
-
-CallResult conflict(std::string reason) {
-  CallResult answer;
-  answer.kind = CallResult::Kind::kStateConflict;
-  answer.reason = std::move(reason);
-  return answer;
-}
-
 CallResult done(const LedgerMovement& movement) {
   CallResult answer;
   answer.gateway_transaction_id = movement.gateway_transaction_id;
@@ -228,8 +214,7 @@ CallResult SandboxLedger::execute(const Request& request, const Course& course) 
 
 CallResult SandboxLedger::perform(LedgerPayment& payment, const Request& request,
                                   const Course& course, Micros now) {
-  CallResult server_error;
-  server_error.reason = "SERVER_ERROR";
+  const CallResult server_error = ended(CallResult::Kind::kUnknown, "SERVER_ERROR");
   if (course.kind == Course::Kind::kRefuse) return refused(course.reason);
   if (course.kind == Course::Kind::kServerError) return server_error;
 

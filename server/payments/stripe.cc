@@ -66,19 +66,17 @@ Json parsed(const std::variant<HttpAnswer, HttpFailure>& answer) {
   return Json::parse(std::get<HttpAnswer>(answer).body, nullptr, /*allow_exceptions=*/false);
 }
 
-CallResult result(Kind kind, std::string id, std::string reason, std::optional<Micros> time) {
-  CallResult out;
-  out.kind = kind;
-  out.gateway_transaction_id = std::move(id);
-  out.reason = std::move(reason);
-  out.time = time;
-  return out;
+/// Of a movement that Stripe has an id for.
+CallResult moved(Kind kind, std::string id, std::optional<Micros> time) {
+  CallResult result;
+  result.kind = kind;
+  result.gateway_transaction_id = std::move(id);
+  result.time = time;
+  return result;
 }
 
-CallResult refused(const char* reason) { return result(Kind::kRefused, {}, reason, std::nullopt); }
-
 /// What was carried out, but with an answer that does not say what.
-CallResult unreadable() { return result(Kind::kUnknown, {}, "UNREADABLE_ANSWER", std::nullopt); }
+CallResult unreadable() { return ended(Kind::kUnknown, "UNREADABLE_ANSWER"); }
 
 std::optional<Micros> seconds(const Json& object, const char* name) {
   if (!stripe::child(object, name).is_number_integer()) return std::nullopt;
@@ -227,8 +225,8 @@ CallResult Stripe::capture(const PaymentRef& payment, const Attempt& attempt, De
     if (!received || *received < attempt.amount_minor || !stripe::plain_id(charge_id)) {
       return logged("capture", payment, unreadable());
     }
-    return result(Kind::kSucceeded, stripe::capture_id(charge_id, attempt.attempt_id), {},
-                  seconds(stripe::child(charge, "balance_transaction"), "created"));
+    return moved(Kind::kSucceeded, stripe::capture_id(charge_id, attempt.attempt_id),
+                 seconds(stripe::child(charge, "balance_transaction"), "created"));
   } catch (const stripe::Unusable&) {
     return logged("capture", payment, unreadable());
   }
@@ -264,7 +262,7 @@ CallResult Stripe::void_remainder(const PaymentRef& payment, const Attempt& atte
   if (stripe::text(intent, "status") != (captured ? "succeeded" : "canceled")) {
     return logged("void", payment, unreadable());
   }
-  return result(Kind::kSucceeded, stripe::void_id(id), {}, seconds(intent, "canceled_at"));
+  return moved(Kind::kSucceeded, stripe::void_id(id), seconds(intent, "canceled_at"));
 }
 
 CallResult Stripe::refund(const PaymentRef& payment, const Attempt& attempt, Deadline deadline) {
@@ -284,15 +282,16 @@ CallResult Stripe::refund(const PaymentRef& payment, const Attempt& attempt, Dea
   const std::string status = stripe::text(refund, "status");
   const auto time = refund.is_object() ? seconds(refund, "created") : std::nullopt;
   if (!stripe::plain_id(refund_id)) return logged("refund", payment, unreadable());
-  if (status == "succeeded") return result(Kind::kSucceeded, refund_id, {}, time);
+  if (status == "succeeded") return moved(Kind::kSucceeded, refund_id, time);
   if (status == "pending" || status == "requires_action") {
-    return result(Kind::kPending, refund_id, {}, std::nullopt);
+    return moved(Kind::kPending, refund_id, std::nullopt);
   }
   if (status == "failed" || status == "canceled") {
-    const std::string reason = status == "canceled"
-                                   ? "CANCELED"
-                                   : stripe::refund_failure(stripe::text(refund, "failure_reason"));
-    return logged("refund", payment, result(Kind::kRefused, refund_id, reason, std::nullopt));
+    CallResult failed = refused(
+        status == "canceled" ? "CANCELED"
+                             : stripe::refund_failure(stripe::text(refund, "failure_reason")));
+    failed.gateway_transaction_id = refund_id;
+    return logged("refund", payment, std::move(failed));
   }
   return logged("refund", payment, unreadable());
 }

@@ -75,18 +75,11 @@ ErrorBody read_error(const std::string& body) {
   return result;
 }
 
-CallResult make(Kind kind, std::string_view reason) {
-  CallResult result;
-  result.kind = kind;
-  result.reason = reason;
-  return result;
-}
-
 CallResult from_status(const HttpAnswer& answer) {
   // Decided by the status alone, because these also come from what stands in front of Stripe.
-  if (answer.status >= 500) return make(Kind::kUnknown, "GATEWAY_ERROR");
-  if (answer.status == 401) return make(Kind::kNotExecuted, "CREDENTIALS_REFUSED");
-  if (answer.status == 403) return make(Kind::kNotExecuted, "PERMISSION_DENIED");
+  if (answer.status >= 500) return ended(Kind::kUnknown, "GATEWAY_ERROR");
+  if (answer.status == 401) return ended(Kind::kNotExecuted, "CREDENTIALS_REFUSED");
+  if (answer.status == 403) return ended(Kind::kNotExecuted, "PERMISSION_DENIED");
 
   const ErrorBody error = read_error(answer.body);
   const Code* known = find_code(error.code);
@@ -94,31 +87,31 @@ CallResult from_status(const HttpAnswer& answer) {
   // of that one the next says.
   if (answer.status == 429 || answer.status == 409) {
     if (known != nullptr && known->kind == Kind::kNotExecuted)
-      return make(known->kind, known->reason);
-    return make(Kind::kNotExecuted, answer.status == 429 ? "RATE_LIMITED" : "KEY_IN_USE");
+      return ended(known->kind, std::string(known->reason));
+    return ended(Kind::kNotExecuted, answer.status == 429 ? "RATE_LIMITED" : "KEY_IN_USE");
   }
   if (answer.status < 400 || error.type.empty()) {
-    return make(Kind::kUnknown, "UNREADABLE_ANSWER");
+    return ended(Kind::kUnknown, "UNREADABLE_ANSWER");
   }
   // The key was used with other parameters: this request did nothing, but that one may have.
-  if (error.type == "idempotency_error") return make(Kind::kUnknown, "KEY_REUSED");
+  if (error.type == "idempotency_error") return ended(Kind::kUnknown, "KEY_REUSED");
   if (error.type == "card_error") {
-    return known != nullptr ? make(known->kind, known->reason)
-                            : make(Kind::kRefused, "CARD_DECLINED");
+    return known != nullptr ? ended(known->kind, std::string(known->reason))
+                            : ended(Kind::kRefused, "CARD_DECLINED");
   }
   if (error.type == "invalid_request_error") {
-    return known != nullptr ? make(known->kind, known->reason)
-                            : make(Kind::kRefused, "REQUEST_REFUSED");
+    return known != nullptr ? ended(known->kind, std::string(known->reason))
+                            : ended(Kind::kRefused, "REQUEST_REFUSED");
   }
-  return make(Kind::kUnknown, "GATEWAY_ERROR");
+  return ended(Kind::kUnknown, "GATEWAY_ERROR");
 }
 
 }  // namespace
 
 CallResult call_error(const std::variant<HttpAnswer, HttpFailure>& answer) {
   if (const auto* failure = std::get_if<HttpFailure>(&answer)) {
-    return *failure == HttpFailure::kNotSent ? make(Kind::kNotExecuted, "NO_CONNECTION")
-                                             : make(Kind::kUnknown, "NO_ANSWER");
+    return *failure == HttpFailure::kNotSent ? ended(Kind::kNotExecuted, "NO_CONNECTION")
+                                             : ended(Kind::kUnknown, "NO_ANSWER");
   }
   const auto& http = std::get<HttpAnswer>(answer);
   CallResult result = from_status(http);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "server/orders/external_payment.h"
+
 namespace orderd::payments {
 namespace {
 
@@ -39,8 +41,8 @@ TEST_F(ExternalTest, ThereIsNothingToRead) {
   const auto fetched = external_.fetch(payment_, past_);
   ASSERT_TRUE(std::holds_alternative<FetchError>(fetched));
   EXPECT_EQ(std::get<FetchError>(fetched).kind, FetchError::Kind::kUnusable);
-  EXPECT_FALSE(External::capabilities().lookup_by_attempt());
-  EXPECT_TRUE(External::capabilities().multi_capture());
+  EXPECT_FALSE(rules::external_capabilities().lookup_by_attempt());
+  EXPECT_TRUE(rules::external_capabilities().multi_capture());
 }
 
 TEST_F(ExternalTest, EveryListedCurrencyCanBeExpressed) {
