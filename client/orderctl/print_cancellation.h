@@ -16,8 +16,8 @@ void print_cancellation_plan(const orders::v1::CancelOrderResponse& plan);
 /// "refund 25.50 EUR and release 34.40 EUR", "return no money": what a plan comes to.
 std::string plan_summary(const orders::v1::CancelOrderResponse& plan);
 
-/// "refunded 25.50 EUR, released 34.40 EUR": the sums of a report that are not 0, or "no money to
-/// return".
+/// "refunded 25.50 EUR, released 34.40 EUR": the sums of a report that are not 0, or "no money
+/// returned".
 std::string report_summary(const orders::v1::CancellationReport& report);
 
 /// The legs of a report, with what has become of them.

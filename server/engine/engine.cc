@@ -18,6 +18,7 @@
 
 #include "server/engine/batch.h"
 #include "server/orders/errors.h"
+#include "storage/wall_clock.h"
 
 namespace orderd::engine {
 namespace {
@@ -38,12 +39,6 @@ struct Pending {
   Command command;
   Clock::time_point queued;
 };
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 milliseconds jitter(milliseconds most) {
   thread_local std::mt19937 random{std::random_device{}()};

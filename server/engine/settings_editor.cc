@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "server/orders/errors.h"
+#include "storage/wall_clock.h"
 
 namespace orderd::engine {
 namespace {
@@ -24,12 +25,6 @@ constexpr int kMaxAttempts = 12;
 constexpr int kStrandedIds = 100;
 constexpr milliseconds kRetryDelay{200};
 constexpr std::chrono::seconds kSessionWait{5};
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 storage::Clock::time_point session_deadline() { return storage::Clock::now() + kSessionWait; }
 

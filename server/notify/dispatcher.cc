@@ -10,18 +10,13 @@
 #include "server/orders/emails.h"
 #include "server/orders/fields.h"
 #include "server/payments/failpoint.h"
+#include "storage/wall_clock.h"
 
 namespace orderd::notify {
 namespace {
 
 using payments::failpoint;
 using rules::SendResult;
-
-Micros wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 /// Writes what came of a try. False if that could not be done.
 bool record(engine::Engine& engine, const storage::EmailRow& row, const SendResult& result) {

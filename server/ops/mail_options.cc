@@ -96,8 +96,8 @@ MailOptions::MailOptions(CLI::App& app, Config& config) : mail_(config.mail) {
   app.add_option("--smtp-ca-file", mail_.ca_file, "Certificates to trust in place of the system's")
       ->envname("ORDERD_SMTP_CA_FILE");
   app.add_option("--email-templates", mail_.templates,
-                 "A directory of templates (ORDER_CANCELED.subject, .txt, .html); those that are "
-                 "not there are the built-in ones")
+                 "A directory of templates (ORDER_CANCELED.subject.mustache, .txt.mustache, "
+                 ".html.mustache); those that are not there are the built-in ones")
       ->envname("ORDERD_EMAIL_TEMPLATES");
   add_seconds(app, "--email-interval", "ORDERD_EMAIL_INTERVAL",
               "Seconds between looks for e-mails to send", 0.05, 3600, mail_.interval);

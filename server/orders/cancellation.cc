@@ -15,14 +15,6 @@
 namespace orderd::rules {
 namespace {
 
-template <class Request>
-void check_mutation(const Request& request, errors::Violations& violations) {
-  check_request_id(request.request_id(), violations);
-  check_id(request.order_id(), "order_id", violations);
-  check_etag(request.etag(), "etag", violations);
-  check_text(request.reason(), 0, kMaxReason, "reason", violations);
-}
-
 std::int64_t shipped_lines(const pb::Order& order, const Settings& settings) {
   std::int64_t count = 0;
   for (const auto& shipment : order.shipments()) {
@@ -112,6 +104,7 @@ absl::StatusOr<pb::Cancellation> wanted(const pb::CancelOrderRequest& request,
 absl::Status validate(const pb::CancelOrderRequest& request) {
   errors::Violations violations;
   check_mutation(request, violations);
+  check_text(request.reason(), 0, kMaxReason, "reason", violations);
   check_text(request.target_state_id(), 0, 64, "target_state_id", violations);
   return violations.status();
 }
@@ -119,6 +112,7 @@ absl::Status validate(const pb::CancelOrderRequest& request) {
 absl::Status validate(const pb::AbandonCancellationRequest& request) {
   errors::Violations violations;
   check_mutation(request, violations);
+  check_text(request.reason(), 0, kMaxReason, "reason", violations);
   if (trimmed(request.reason()).empty()) violations.add("reason", "must not be empty");
   return violations.status();
 }

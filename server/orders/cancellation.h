@@ -15,8 +15,7 @@
 //
 // A cancellation goes through three kinds of changes, each one transaction:
 // 1. `begin_cancellation`, the caller's: IN_PROGRESS. If no gateway can know more and the order has
-// no money to
-//    return it is completed by the same change.
+//    no money to return it is completed by the same change.
 // 2. `advance_cancellation`, once per round: folds fresh readings of all payments, looks at what is
 //    left to return, and either writes attempts for it (legs), or completes the cancellation, or
 //    says that it has FAILED, or waits.
@@ -70,8 +69,7 @@ Result begin_cancellation(const pb::CancelOrderRequest& request,
 ///
 /// - A payment with an UNKNOWN transaction, or a PENDING one that has no gateway id, waits.
 /// - Legs of this pass that were refused for good (FAILED, and not NOT_APPLIED or a state
-/// conflict),
-///   and whose plan is still the same after the readings, make it FAILED.
+///   conflict), and whose plan is still the same after the readings, make it FAILED.
 /// - Voids go first: a refund is planned once nothing of the order is left to void, or where the
 ///   void has failed for good.
 /// - When nothing is left to return and nothing waits: COMPLETED. The order enters the target state

@@ -88,10 +88,7 @@ bool is_known(const pb::Payment& payment) {
 }
 
 bool can_be_judged(const pb::Payment& payment) {
-  const auto& open = payment.open_transactions();
-  return is_known(payment) && std::none_of(open.begin(), open.end(), [](const auto& transaction) {
-           return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN;
-         });
+  return is_known(payment) && !has_unknown(payment);
 }
 
 /// What is to be returned of the payments of which `includes` is true. Voids first.

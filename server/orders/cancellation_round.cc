@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "server/orders/cancellation_plan.h"
@@ -52,16 +51,10 @@ void write_legs(const std::vector<pb::CancellationLeg>& legs,
   std::uint32_t used = 0;
   for (pb::CancellationLeg leg : legs) {
     pb::Order& order = *change.after;
-    pb::PaymentTransaction attempt;
-    attempt.set_transaction_id(cancellation.ids.derived(kFirstLeg + used++).to_string());
-    attempt.set_payment_id(leg.payment_id());
-    attempt.set_kind(leg.kind());
-    attempt.set_status(pb::TRANSACTION_STATUS_UNKNOWN);
-    *attempt.mutable_amount() = leg.amount();
+    pb::PaymentTransaction attempt =
+        new_attempt(cancellation.ids.derived(kFirstLeg + used++), cancellation.request_id,
+                    leg.payment_id(), leg.kind(), leg.amount(), context);
     attempt.set_description(order.cancellation().reason());
-    attempt.set_actor(*context.actor);
-    attempt.set_request_id(std::string(cancellation.request_id));
-    *attempt.mutable_create_time() = to_timestamp(context.now);
 
     leg.set_transaction_id(attempt.transaction_id());
     leg.set_status(attempt.status());
@@ -117,24 +110,12 @@ Result advance_cancellation(std::span<const PaymentReading> readings,
 
 void schedule_payments(const pb::Order& order, Micros now, Micros resume,
                        std::span<const pb::PaymentTransaction> ledger, Change& change) {
-  std::map<std::string_view, Micros> last_refunds;
-  for (const auto& transaction : ledger) {
-    if (transaction.kind() != pb::TRANSACTION_KIND_REFUND ||
-        transaction.status() != pb::TRANSACTION_STATUS_SUCCEEDED) {
-      continue;
-    }
-    Micros& last = last_refunds[transaction.payment_id()];
-    last = std::max(last, to_micros(transaction.complete_time()));
-  }
   const bool running = is_running(order);
   const bool none_open =
       std::none_of(order.payments().begin(), order.payments().end(), has_open_money);
   change.schedule.clear();
   for (const auto& payment : order.payments()) {
-    const auto last = last_refunds.find(payment.payment_id());
-    change.schedule.push_back(schedule_of(
-        payment, now,
-        last == last_refunds.end() ? std::nullopt : std::optional<Micros>(last->second)));
+    change.schedule.push_back(schedule_of(payment, now, last_refund(ledger, payment.payment_id())));
     if (running && (none_open || has_open_money(payment))) {
       change.schedule.back().next_check = resume;
     }
@@ -151,11 +132,7 @@ void record_cancellation(const pb::Cancellation& before, const std::string& reas
 
 void hasten(const pb::Order& order, const pb::Payment& payment, Micros now,
             PaymentSchedule& schedule) {
-  const auto& open = payment.open_transactions();
-  const bool unknown = std::any_of(open.begin(), open.end(), [](const auto& transaction) {
-    return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN;
-  });
-  if (is_running(order) && !unknown) schedule.next_check = now;
+  if (is_running(order) && !has_unknown(payment)) schedule.next_check = now;
 }
 
 void resume_cancellation(Micros now, Change& change) {

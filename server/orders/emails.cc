@@ -67,9 +67,7 @@ absl::Status validate(const pb::ListEmailsRequest& request) {
 
 absl::Status validate(const pb::RetryEmailRequest& request) {
   errors::Violations violations;
-  check_request_id(request.request_id(), violations);
-  check_id(request.order_id(), "order_id", violations);
-  check_etag(request.etag(), "etag", violations);
+  check_mutation(request, violations);
   check_id(request.email_id(), "email_id", violations);
   check_email(request.recipient(), "recipient", violations);
   return violations.status();

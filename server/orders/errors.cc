@@ -194,8 +194,8 @@ absl::Status cancellation_completed() {
 absl::Status cancellation_in_progress() {
   return failed_precondition("CANCELLATION_IN_PROGRESS",
                              "The order is being canceled, or its cancellation has failed. Its "
-                             "state, its shipments and its "
-                             "payments can't be changed until that is settled.",
+                             "state, its shipments and its payments can't be changed until that "
+                             "is settled.",
                              "cancellation", {});
 }
 

@@ -11,6 +11,7 @@
 
 #include "orders/v1/order.pb.h"
 #include "server/orders/errors.h"
+#include "server/orders/text.h"
 #include "storage/model.h"
 
 // Checks and conversions of the parts that several requests have in common. `field` is the path of
@@ -22,6 +23,16 @@ using Labels = google::protobuf::Map<std::string, std::string>;
 
 inline constexpr std::size_t kMaxReason = 1000;
 
+/// The etag that a caller expects; any text that could be one.
+void check_etag(std::string_view etag, const std::string& field, errors::Violations& violations);
+/// The fields that all calls have which change one order.
+template <class Request>
+void check_mutation(const Request& request, errors::Violations& violations) {
+  check_request_id(request.request_id(), violations);
+  check_id(request.order_id(), "order_id", violations);
+  check_etag(request.etag(), "etag", violations);
+}
+
 void check_customer(const pb::Customer& customer, const std::string& field,
                     errors::Violations& violations);
 void check_email(std::string_view email, const std::string& field, errors::Violations& violations);
@@ -32,8 +43,6 @@ void check_label_key(std::string_view key, const std::string& field,
                      errors::Violations& violations);
 void check_label_value(std::string_view value, const std::string& field,
                        errors::Violations& violations);
-/// The etag that a caller expects; any text that could be one.
-void check_etag(std::string_view etag, const std::string& field, errors::Violations& violations);
 void check_note(std::string_view body, pb::NoteVisibility visibility, const std::string& field,
                 errors::Violations& violations);
 void check_page_size(std::int32_t page_size, errors::Violations& violations);

@@ -7,9 +7,7 @@ namespace orderd::rules {
 
 absl::Status validate(const pb::UpdateInvoiceRequest& request) {
   errors::Violations violations;
-  check_request_id(request.request_id(), violations);
-  check_id(request.order_id(), "order_id", violations);
-  check_etag(request.etag(), "etag", violations);
+  check_mutation(request, violations);
   check_number(request.invoice_number(), 0, 64, "invoice_number", violations);
   return violations.status();
 }

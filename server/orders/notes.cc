@@ -4,27 +4,17 @@
 #include "server/orders/text.h"
 
 namespace orderd::rules {
-namespace {
-
-template <class Request>
-void check_common(const Request& request, errors::Violations& violations) {
-  check_request_id(request.request_id(), violations);
-  check_id(request.order_id(), "order_id", violations);
-  check_etag(request.etag(), "etag", violations);
-}
-
-}  // namespace
 
 absl::Status validate(const pb::AddNoteRequest& request) {
   errors::Violations violations;
-  check_common(request, violations);
+  check_mutation(request, violations);
   check_note(request.body(), request.visibility(), "", violations);
   return violations.status();
 }
 
 absl::Status validate(const pb::UpdateNoteRequest& request) {
   errors::Violations violations;
-  check_common(request, violations);
+  check_mutation(request, violations);
   check_id(request.note_id(), "note_id", violations);
   check_note(request.body(), request.visibility(), "", violations);
   return violations.status();
@@ -32,7 +22,7 @@ absl::Status validate(const pb::UpdateNoteRequest& request) {
 
 absl::Status validate(const pb::DeleteNoteRequest& request) {
   errors::Violations violations;
-  check_common(request, violations);
+  check_mutation(request, violations);
   check_id(request.note_id(), "note_id", violations);
   return violations.status();
 }

@@ -10,14 +10,6 @@ namespace {
 
 constexpr std::size_t kMaxId = 64;
 
-/// The fields that all mutations have.
-template <class Request>
-void check_mutation(const Request& request, errors::Violations& violations) {
-  check_request_id(request.request_id(), violations);
-  check_id(request.order_id(), "order_id", violations);
-  check_etag(request.etag(), "etag", violations);
-}
-
 /// The fields that all calls have which move money.
 template <class Request>
 void check_attempt(const Request& request, errors::Violations& violations) {

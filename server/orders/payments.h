@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -131,6 +132,13 @@ void derive(pb::Payment& payment);
 /// it counts as now.
 PaymentSchedule schedule_of(const pb::Payment& payment, Micros now,
                             std::optional<Micros> last_refund = std::nullopt);
+
+/// When the last REFUND of the payment succeeded.
+std::optional<Micros> last_refund(std::span<const pb::PaymentTransaction> ledger,
+                                  std::string_view payment_id);
+
+/// Whether nobody knows yet what became of one of its transactions.
+bool has_unknown(const pb::Payment& payment);
 
 /// The payment of that id, or null.
 const pb::Payment* find_payment(const pb::Order& order, std::string_view payment_id);

@@ -31,8 +31,7 @@ absl::Status check_refund(const pb::Payment& payment, std::int64_t amount_minor)
 /// - Without `concurrent_operations` nothing begins while something is UNKNOWN, or a capture or a
 ///   void PENDING. A PENDING refund can take days, and gateways go on meanwhile.
 /// - What takes the whole remainder (a void, a final capture) waits for every open capture and
-/// every
-///   open void: until they have ended nobody knows what the remainder is.
+///   void: until they have ended nobody knows what the remainder is.
 absl::Status check_not_busy(const pb::Payment& payment, bool takes_remainder);
 
 /// "CAPTURED" of PAYMENT_STATUS_CAPTURED.

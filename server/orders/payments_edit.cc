@@ -29,6 +29,21 @@ pb::PaymentTransaction release(const pb::PaymentTransaction& capture, std::int64
 
 }  // namespace
 
+pb::PaymentTransaction new_attempt(const Uuid& transaction_id, std::string_view request_id,
+                                   const std::string& payment_id, pb::TransactionKind kind,
+                                   const pb::Money& amount, const Context& context) {
+  pb::PaymentTransaction transaction;
+  transaction.set_transaction_id(transaction_id.to_string());
+  transaction.set_payment_id(payment_id);
+  transaction.set_kind(kind);
+  transaction.set_status(pb::TRANSACTION_STATUS_UNKNOWN);
+  *transaction.mutable_amount() = amount;
+  transaction.set_actor(*context.actor);
+  transaction.set_request_id(std::string(request_id));
+  *transaction.mutable_create_time() = to_timestamp(context.now);
+  return transaction;
+}
+
 PaymentEdit::PaymentEdit(const pb::Order& order, const pb::Payment& payment) : before_(payment) {
   auto& after = change_.after.emplace(order);
   for (auto& candidate : *after.mutable_payments()) {

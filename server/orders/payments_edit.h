@@ -1,10 +1,16 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "server/orders/rule.h"
 
 namespace orderd::rules {
+
+/// What a gateway is about to be asked for; nobody knows yet what becomes of it.
+pb::PaymentTransaction new_attempt(const Uuid& transaction_id, std::string_view request_id,
+                                   const std::string& payment_id, pb::TransactionKind kind,
+                                   const pb::Money& amount, const Context& context);
 
 /// A change of one payment in the making: keeps the payment, its ledger and its event together.
 class PaymentEdit {

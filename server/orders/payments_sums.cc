@@ -165,6 +165,27 @@ bool book(const pb::PaymentTransaction& transaction, pb::Payment& payment) {
   }
 }
 
+std::optional<Micros> last_refund(std::span<const pb::PaymentTransaction> ledger,
+                                  std::string_view payment_id) {
+  std::optional<Micros> last;
+  for (const auto& transaction : ledger) {
+    if (transaction.payment_id() != payment_id ||
+        transaction.kind() != pb::TRANSACTION_KIND_REFUND ||
+        transaction.status() != pb::TRANSACTION_STATUS_SUCCEEDED) {
+      continue;
+    }
+    last = std::max(last.value_or(0), to_micros(transaction.complete_time()));
+  }
+  return last;
+}
+
+bool has_unknown(const pb::Payment& payment) {
+  return std::any_of(payment.open_transactions().begin(), payment.open_transactions().end(),
+                     [](const pb::PaymentTransaction& transaction) {
+                       return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN;
+                     });
+}
+
 PaymentSchedule schedule_of(const pb::Payment& payment, Micros now,
                             std::optional<Micros> last_refund) {
   PaymentSchedule schedule;

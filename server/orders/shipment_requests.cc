@@ -74,9 +74,7 @@ void check_set_method(const pb::SetShipmentMethod& change, int index, const std:
 
 absl::Status validate(const pb::UpdateShipmentsRequest& request) {
   errors::Violations violations;
-  check_request_id(request.request_id(), violations);
-  check_id(request.order_id(), "order_id", violations);
-  check_etag(request.etag(), "etag", violations);
+  check_mutation(request, violations);
   const int count = request.changes_size();
   if (count < 1 || count > kMaxChanges) {
     violations.add("changes", fmt::format("must be 1 to {} changes, not {}", kMaxChanges, count));

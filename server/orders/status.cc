@@ -131,24 +131,25 @@ int open_payments(const pb::Order& order) {
 void enter_state(const pb::OrderState& state, const std::string& reason, bool forced,
                  const Context& context, Change& change) {
   pb::Order& order = *change.after;
-  const pb::Order before = order;
+  const std::string left = order.state_id();
   order.set_state_id(state.state_id());
   const bool enters_cancellation =
-      is_canceled(state) && before.cancellation().status() != pb::CANCELLATION_STATUS_COMPLETED;
+      is_canceled(state) && order.cancellation().status() != pb::CANCELLATION_STATUS_COMPLETED;
   if (enters_cancellation) {
     auto& cancellation = *order.mutable_cancellation();
     cancellation.set_status(pb::CANCELLATION_STATUS_COMPLETED);
     cancellation.set_reason(reason);
     *cancellation.mutable_complete_time() = to_timestamp(context.now);
   }
-  if (order.state_id() != before.state_id()) {
+  if (left != state.state_id()) {
     auto& event = *change.events.emplace_back().mutable_state_changed();
-    event.set_before_state_id(before.state_id());
+    event.set_before_state_id(left);
     event.set_after_state_id(state.state_id());
     event.set_reason(reason);
     event.set_forced(forced);
   }
   if (enters_cancellation) {
+    const pb::Order before = order;
     cancel_unshipped(order, context.now, *context.settings);
     record_shipments(before, change);
   }

@@ -81,9 +81,7 @@ bool is_partly_shipped(const pb::Order& order, const Settings& settings) {
 
 absl::Status validate(const pb::UpdateOrderRequest& request) {
   errors::Violations violations;
-  check_request_id(request.request_id(), violations);
-  check_id(request.order_id(), "order_id", violations);
-  check_etag(request.etag(), "etag", violations);
+  check_mutation(request, violations);
   check_customer(request.customer(), "customer", violations);
   check_address(request.billing_address(), "billing_address", violations);
   check_address(request.shipping_address(), "shipping_address", violations);

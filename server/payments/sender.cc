@@ -35,20 +35,6 @@ bool passes(const absl::Status& status) {
 bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
 bool moves_money(Kind kind) { return kind == Kind::kSucceeded || kind == Kind::kPending; }
 
-std::optional<Micros> last_refund(const std::vector<pb::PaymentTransaction>& ledger,
-                                  const std::string& payment_id) {
-  std::optional<Micros> last;
-  for (const pb::PaymentTransaction& transaction : ledger) {
-    if (transaction.payment_id() != payment_id ||
-        transaction.kind() != pb::TRANSACTION_KIND_REFUND ||
-        transaction.status() != pb::TRANSACTION_STATUS_SUCCEEDED) {
-      continue;
-    }
-    last = std::max(last.value_or(0), rules::to_micros(transaction.complete_time()));
-  }
-  return last;
-}
-
 /// When the oldest attempt without an answer was made.
 std::optional<Micros> unknown_since(const pb::Order& order, const std::string& payment_id) {
   std::optional<Micros> since;
@@ -263,14 +249,11 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
       if (const pb::Payment* folded = rules::find_payment(after, payment_id)) {
         found->send_again = rules::to_send_again(after, *folded, *context.settings, context.now);
         // What became of an attempt without an answer may be known at any time.
-        const auto& open = folded->open_transactions();
-        const bool waits = std::any_of(open.begin(), open.end(), [](const auto& transaction) {
-          return transaction.status() == pb::TRANSACTION_STATUS_UNKNOWN;
-        });
-        found->next_check =
-            waits ? context.now
-                  : rules::schedule_of(*folded, context.now, last_refund(target.ledger, payment_id))
-                        .next_check;
+        found->next_check = rules::has_unknown(*folded)
+                                ? context.now
+                                : rules::schedule_of(*folded, context.now,
+                                                     rules::last_refund(target.ledger, payment_id))
+                                      .next_check;
       }
       return change;
     };
