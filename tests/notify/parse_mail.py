@@ -18,12 +18,14 @@ def decoded(value):
 def mailbox(value):
     """The name and the address, strictly: encoded words count only outside of quotes."""
     unfolded = re.sub(r"\r?\n(?=[ \t])", "", value).strip()
-    match = re.fullmatch(r'(?:("(?:[^"\\]|\\.)*"|[^"<>]*?)\s*)?<([^<>]*)>', unfolded, re.DOTALL)
+    quoted = r'"(?:[^"\\]|\\.)*"'
+    match = re.fullmatch(rf'((?:{quoted}\s*)+|[^"<>]*?\s*)<([^<>]*)>', unfolded, re.DOTALL)
     if match is None:
         return ["", unfolded]
-    name, address = match[1] or "", match[2]
-    if name.startswith('"'):
-        return [re.sub(r"\\(.)", r"\1", name[1:-1]), address]
+    name, address = match[1].strip(), match[2]
+    if name.startswith('"'):  # a long name is folded between several words, each with its quotes
+        words = re.findall(quoted, name, re.DOTALL)
+        return [" ".join(re.sub(r"\\(.)", r"\1", word[1:-1]) for word in words), address]
     return [decoded(name), address]
 
 
