@@ -19,14 +19,16 @@ def mailbox(value):
     """The name and the address, strictly: encoded words count only outside of quotes."""
     unfolded = re.sub(r"\r?\n(?=[ \t])", "", value).strip()
     quoted = r'"(?:[^"\\]|\\.)*"'
-    match = re.fullmatch(rf'((?:{quoted}\s*)+|[^"<>]*?\s*)<([^<>]*)>', unfolded, re.DOTALL)
+    match = re.fullmatch(rf'((?:{quoted}|[^"<>])*)<([^<>]*)>', unfolded, re.DOTALL)
     if match is None:
         return ["", unfolded]
     name, address = match[1].strip(), match[2]
-    if name.startswith('"'):  # a long name is folded between several words, each with its quotes
-        words = re.findall(quoted, name, re.DOTALL)
-        return [" ".join(re.sub(r"\\(.)", r"\1", word[1:-1]) for word in words), address]
-    return [decoded(name), address]
+    if '"' not in name:
+        return [decoded(name), address]
+    # A long name is folded between words, some of which have quotes of their own.
+    words = re.findall(rf"{quoted}|[^\s\"]+", name, re.DOTALL)
+    plain = [re.sub(r"\\(.)", r"\1", w[1:-1]) if w[0] == '"' else decoded(w) for w in words]
+    return [" ".join(plain), address]
 
 
 def parse(raw):
