@@ -32,7 +32,9 @@
 #include "server/payments/processor.h"
 #include "server/payments/reconciler.h"
 #include "server/rpc/server.h"
+#include "server/watch/feed.h"
 #include "storage/storage.h"
+#include "storage/wall_clock.h"
 
 // The composition root: reads the configuration, wires the parts, runs them, and ends them in
 // order.
@@ -52,6 +54,7 @@ constexpr milliseconds kSettingsRefresh{500};
 constexpr std::chrono::minutes kSweep{10};
 constexpr hours kRequestLife{48};
 constexpr int kSweepStep = 1000;
+constexpr hours kTrim{1};
 constexpr seconds kDrain{10};
 
 /// Keeps the settings that reads use at most about half a second behind. Ticks on the io thread,
@@ -95,6 +98,17 @@ void sweep(storage::Storage& storage, const std::atomic<bool>& stopping) {
     }
   } catch (const storage::Error& error) {
     spdlog::warn("sweeping old requests failed and will be tried again: {}", error.what());
+  }
+}
+
+/// Lets go of changes that no watcher can go on from any more.
+void trim(storage::Storage& storage, milliseconds retention) {
+  const Micros now = wall_clock();
+  const auto kept = std::chrono::duration_cast<std::chrono::microseconds>(retention).count();
+  try {
+    storage.trim_feed(now, now - kept, kept / 100);
+  } catch (const storage::Error& error) {
+    spdlog::warn("trimming the feed failed and will be tried again: {}", error.what());
   }
 }
 
@@ -153,7 +167,8 @@ int serve(const ops::Config& config) {
   engine::SettingsCache settings(std::move(initial));
   engine::Limits limits;
   limits.lanes = config.lanes;
-  engine::Engine engine(*storage, cache, settings, limits);
+  watch::Feed feed(*storage, {});
+  engine::Engine engine(*storage, cache, settings, limits, &feed);
   engine::Reader reader(*storage, cache, {});
   engine::SettingsEditor editor(*storage, settings);
   payments::Accounts accounts({});
@@ -181,8 +196,8 @@ int serve(const ops::Config& config) {
   std::unique_ptr<rpc::Server> server;
   try {
     server = std::make_unique<rpc::Server>(
-        config.listen,
-        rpc::Backend{engine, reader, settings, editor, processor, std::move(secret)});
+        config.listen, rpc::Backend{engine, reader, settings, editor, processor, feed,
+                                    std::move(secret), config.feed_retention});
   } catch (const std::runtime_error& error) {
     std::fprintf(stderr, "orderd: %s\n", error.what());
     return kExitListen;
@@ -193,6 +208,8 @@ int serve(const ops::Config& config) {
   ops::Background sweeping(kSweep, [&](const auto& stopping) { sweep(*storage, stopping); });
   ops::Background reconciling(config.reconcile_interval,
                               [&](const auto&) { reconcile(reconciler); });
+  ops::Background trimming(std::min<milliseconds>(kTrim, config.feed_retention / 50),
+                           [&](const auto&) { trim(*storage, config.feed_retention); });
   mail->start(*storage, engine);
   std::thread timers([&io] { io.run(); });
   spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",
@@ -211,6 +228,7 @@ int serve(const ops::Config& config) {
   io.stop();
   timers.join();
   sweeping.stop();
+  trimming.stop();
   editor.stop();
   engine.stop();
   reader.stop();

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "storage/email_rows.h"
+#include "storage/feed.h"
 #include "storage/migrate.h"
 #include "storage/multi_insert.h"
 #include "storage/payment_rows.h"
@@ -81,6 +82,18 @@ class ReadTransactionImpl : public ReadTransaction {
                                              const std::optional<UnresolvedRow::Keyset>& after,
                                              int limit) override {
     return read_unresolved_page(*lease_, gateway_account, after, limit);
+  }
+  std::vector<HistoryRow> list_events(const Uuid& order_id, const std::optional<EventKey>& after,
+                                      std::span<const int> types, int limit) override {
+    return read_history(*lease_, order_id, after, types, limit);
+  }
+  std::int64_t feed_position() override { return read_feed_position(*lease_); }
+  std::vector<FeedChange> list_changes(std::int64_t after, int limit) override {
+    return read_changes(*lease_, after, limit);
+  }
+  std::int64_t feed_floor(Micros before) override { return read_feed_floor(*lease_, before); }
+  std::vector<ScannedOrder> scan_orders(const Uuid& after, int limit) override {
+    return storage::scan_orders(*lease_, after, limit);
   }
   std::int64_t count_orders(std::string_view state_id) override {
     return read_count(*lease_, state_id);
@@ -200,6 +213,18 @@ class StorageImpl : public Storage {
     Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
     return sweep_table(*lease, "requests", "request_key", before, limit) +
            sweep_table(*lease, "batches", "batch_key", before, limit);
+  }
+
+  void make_durable() override {
+    // SQLite shows nothing to others before it is on disk.
+    if (pool_.database().dialect == Dialect::kSqlite) return;
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
+    flush_log(*lease);
+  }
+
+  void trim_feed(Micros now, Micros before, Micros mark_interval) override {
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
+    storage::trim_feed(*lease, now, before, mark_interval);
   }
 
   std::string secret() override {

@@ -127,8 +127,11 @@ struct EventRow {
   std::int64_t version = 0;
   /// Counts the events of one version from 0.
   int index = 0;
-  /// Complete.
-  pb::OrderEvent event;
+  /// The number of its field in `OrderEvent.payload`.
+  int type = 0;
+  Micros time = 0;
+  /// A serialized OrderEvent, complete.
+  std::string event;
 };
 
 /// Everything that one batch writes, except feed positions. `save` writes rows of one table with
@@ -188,6 +191,39 @@ struct Positions {
 struct FeedRow {
   Uuid order_id;
   std::int64_t version = 0;
+  /// A serialized ChangeFacts.
+  std::string facts;
+};
+
+/// One change of one order, as the feed has it.
+struct FeedChange {
+  struct Event {
+    int type = 0;
+    /// A serialized OrderEvent.
+    std::string event;
+  };
+  std::int64_t position = 0;
+  Uuid order_id;
+  std::int64_t version = 0;
+  /// A serialized ChangeFacts; empty if an older server wrote it.
+  std::string facts;
+  std::vector<Event> events;
+};
+
+/// An event's place in the history of its order.
+struct EventKey {
+  std::int64_t version = 0;
+  int index = 0;
+};
+struct HistoryRow {
+  EventKey key;
+  pb::OrderEvent event;
+};
+
+/// What a walk over all orders sees of one.
+struct ScannedOrder {
+  OrderVersion order;
+  std::string state_id;
 };
 
 /// A payment that is not settled.
@@ -277,6 +313,20 @@ class ReadTransaction : public Reads {
   virtual std::vector<UnresolvedRow> list_unresolved(
       std::string_view gateway_account, const std::optional<UnresolvedRow::Keyset>& after,
       int limit) = 0;
+  /// Oldest first, behind `after`, at most `limit`; of these types (fields of
+  /// `OrderEvent.payload`), or if there are none of all.
+  virtual std::vector<HistoryRow> list_events(const Uuid& order_id,
+                                              const std::optional<EventKey>& after,
+                                              std::span<const int> types, int limit) = 0;
+  /// That of the last change that is committed, though perhaps not on disk yet; 0: there is none.
+  virtual std::int64_t feed_position() = 0;
+  /// The changes behind a position, without a gap, at most `limit`, with one statement.
+  virtual std::vector<FeedChange> list_changes(std::int64_t after, int limit) = 0;
+  /// The position at or behind which a reader must be to go on: what is before it was committed
+  /// before that time, or is not kept any more.
+  virtual std::int64_t feed_floor(Micros before) = 0;
+  /// Orders by id, behind `after`, at most `limit`.
+  virtual std::vector<ScannedOrder> scan_orders(const Uuid& after, int limit) = 0;
   /// How many orders are in a state. Walks that part of an index.
   virtual std::int64_t count_orders(std::string_view state_id) = 0;
   /// How many orders have a line in a delivery state, or a shipment of a method.
@@ -360,6 +410,15 @@ class Storage {
   /// Deletes request and batch rows older than `before`, at most `limit`; returns how many.
   /// Not those that are kept for ever.
   virtual int sweep(Micros before, int limit) = 0;
+
+  /// Returns when everything that anybody could see when it was called is on disk: MariaDB shows a
+  /// commit to others before that.
+  virtual void make_durable() = 0;
+  /// Removes from the feed what nobody can go on from: changes that were committed before that time
+  /// (unless they share a partition with later ones; see `ReadTransaction::feed_floor`). To be
+  /// called regularly: times are known to the interval between calls, or to `mark_interval` if that
+  /// is longer.
+  virtual void trim_feed(Micros now, Micros before, Micros mark_interval) = 0;
 
   /// A random secret that all servers of this database share and that outlives them.
   virtual std::string secret() = 0;

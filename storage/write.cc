@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "storage/email_rows.h"
+#include "storage/feed.h"
 #include "storage/multi_insert.h"
 #include "storage/order_rows.h"
 #include "storage/payment_rows.h"
@@ -92,22 +93,6 @@ void take_claims(Session& session, const std::map<Claim, ClaimHolder>& claims) {
   order_numbers.flush();
   invoice_numbers.flush();
   references.flush();
-}
-
-void insert_events(Session& session, std::span<const EventRow> events) {
-  MultiInsert insert(session,
-                     "INSERT INTO order_events (order_id, version, n, type, event_time, payload)"
-                     " VALUES");
-  std::string payload;
-  for (const EventRow& row : events) {
-    if (!row.event.SerializeToString(&payload)) {
-      throw Error(Error::Kind::kInternal, "an event can't be serialized");
-    }
-    insert.row(row.order_id, row.version, row.index, static_cast<int>(row.event.payload_case()),
-               row.event.has_event_time() ? to_micros(row.event.event_time()) : kNoTime,
-               Blob{payload});
-  }
-  insert.flush();
 }
 
 /// Those of which the currency is new.
@@ -240,9 +225,7 @@ class WriteTransactionImpl : public WriteTransaction {
   }
 
   void append_feed(std::int64_t first, std::span<const FeedRow> rows) override {
-    MultiInsert insert(*lease_, "INSERT INTO feed (pos, order_id, version) VALUES");
-    for (const FeedRow& row : rows) insert.row(first++, row.order_id, row.version);
-    insert.flush();
+    insert_feed(*lease_, first, rows);
   }
 
   Settings lock_settings() override {

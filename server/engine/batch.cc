@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "server/failpoint.h"
 #include "server/orders/errors.h"
 #include "server/orders/payments.h"
 
@@ -27,6 +28,26 @@ std::vector<Claim> claims_of(const pb::Order& order) {
   }
   std::sort(claims.begin(), claims.end());
   return claims;
+}
+
+/// What watchers filter by.
+std::string facts_of(const pb::Order* before, const pb::Order& after) {
+  internal::ChangeFacts facts;
+  facts.set_state_id(after.state_id());
+  *facts.mutable_labels() = after.labels();
+  const auto same = [](const auto& a, const auto& b) {
+    return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& label) {
+             const auto it = b.find(label.first);
+             return it != b.end() && it->second == label.second;
+           });
+  };
+  if (before == nullptr) {
+    facts.set_created(true);
+  } else if (before->state_id() != after.state_id() || !same(before->labels(), after.labels())) {
+    facts.mutable_before()->set_state_id(before->state_id());
+    *facts.mutable_before()->mutable_labels() = before->labels();
+  }
+  return facts.SerializeAsString();
 }
 
 bool differs_in_state(const pb::Order& a, const pb::Order& b) {
@@ -139,7 +160,8 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   write_schedule(*after, change);
   write_emails(*after, change);
   write_events(command, *after, change);
-  feed_.push_back({after->id, after->version});
+  feed_.push_back({after->id, after->version,
+                   facts_of(before == nullptr ? nullptr : &before->order, after->order)});
   if (command.request) {
     RequestRecord record{*command.request, command.body_hash, after->id,
                          after->version,   change.outcome,    command.keep_request};
@@ -225,7 +247,9 @@ void Batch::write_events(const Command& command, const StoredOrder& order, rules
     event.set_actor(command.actor);
     event.set_request_id(command.request_id);
     set_time(*event.mutable_event_time(), now_);
-    changes_.events.push_back({order.id, order.version, index++, std::move(event)});
+    changes_.events.push_back({order.id, order.version, index++,
+                               static_cast<int>(event.payload_case()), now_,
+                               event.SerializeAsString()});
   }
 }
 
@@ -345,8 +369,32 @@ bool Batch::save_and_commit() {
     tx_.restamp(ids, positions->time);
   }
   tx_.append_feed(positions->first, feed_);
+  first_position_ = positions->first;
+  if (disturbed("before_commit")) {
+    throw storage::Error(storage::Error::Kind::kConflict, "a failpoint");
+  }
   tx_.commit();
   return true;
+}
+
+std::vector<storage::FeedChange> Batch::take_changes() {
+  std::vector<storage::FeedChange> changes;
+  changes.reserve(feed_.size());
+  auto event = changes_.events.begin();
+  for (storage::FeedRow& row : feed_) {
+    auto& change = changes.emplace_back();
+    change.position = first_position_ + static_cast<std::int64_t>(changes.size()) - 1;
+    change.order_id = row.order_id;
+    change.version = row.version;
+    change.facts = std::move(row.facts);
+    // Both were written in the order of the commands.
+    for (; event != changes_.events.end() && event->order_id == change.order_id &&
+           event->version == change.version;
+         ++event) {
+      change.events.push_back({event->type, std::move(event->event)});
+    }
+  }
+  return changes;
 }
 
 std::vector<OrderPtr> Batch::changed_orders() const {

@@ -47,6 +47,8 @@ class Batch {
   std::vector<Result>& results() { return results_; }
   /// The orders that were changed, as they are now; valid after `execute`.
   std::vector<OrderPtr> changed_orders() const;
+  /// What it added to the feed, to be taken once; valid after `execute`.
+  std::vector<storage::FeedChange> take_changes();
 
  private:
   /// A thing in the database and what the batch makes of it.
@@ -117,6 +119,7 @@ class Batch {
   std::map<RequestKey, RequestRecord> requests_;
   storage::ChangeSet changes_;
   std::vector<storage::FeedRow> feed_;
+  std::int64_t first_position_ = 0;
   std::vector<Result> results_;
   bool judged_ = false;  // a rule was asked
 };

@@ -49,8 +49,13 @@ milliseconds jitter(milliseconds most) {
 
 class Engine::Impl {
  public:
-  Impl(storage::Storage& storage, OrderCache& cache, SettingsCache& settings, const Limits& limits)
-      : storage_(storage), cache_(cache), settings_(settings), limits_(limits) {
+  Impl(storage::Storage& storage, OrderCache& cache, SettingsCache& settings, const Limits& limits,
+       CommitListener* listener)
+      : storage_(storage),
+        cache_(cache),
+        settings_(settings),
+        limits_(limits),
+        listener_(listener) {
     const int lanes = storage.dialect() == "sqlite" ? 1 : std::max(1, limits.lanes);
     for (int i = 0; i < lanes; ++i) lanes_.push_back(std::make_unique<Lane>());
     for (auto& lane : lanes_) {
@@ -95,6 +100,7 @@ class Engine::Impl {
   OrderCache& cache_;
   SettingsCache& settings_;
   const Limits limits_;
+  CommitListener* const listener_;
 
   std::mutex mutex_;  // guards what follows, and the queues of the lanes
   std::size_t waiting_commands_ = 0;
@@ -313,6 +319,7 @@ std::optional<bool> Engine::Impl::settle(Lane& lane, const Uuid& batch_key) {
 
 void Engine::Impl::finish(Lane& lane, Pendings batch, Batch& done) {
   for (OrderPtr& order : done.changed_orders()) cache_.put(std::move(order));
+  if (listener_ != nullptr && listener_->listening()) listener_->committed(done.take_changes());
   std::vector<std::pair<Command::Done, absl::StatusOr<Answer>>> answers;
   answers.reserve(batch.size());
   Pendings contended;
@@ -402,8 +409,8 @@ Counters Engine::Impl::counters() const {
 }
 
 Engine::Engine(storage::Storage& storage, OrderCache& cache, SettingsCache& settings,
-               const Limits& limits)
-    : impl_(std::make_unique<Impl>(storage, cache, settings, limits)) {}
+               const Limits& limits, CommitListener* listener)
+    : impl_(std::make_unique<Impl>(storage, cache, settings, limits, listener)) {}
 
 Engine::~Engine() { stop(); }
 

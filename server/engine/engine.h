@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "server/engine/command.h"
+#include "server/engine/commit_listener.h"
 #include "server/engine/order_cache.h"
 #include "server/engine/settings_cache.h"
 #include "storage/storage.h"
@@ -44,8 +45,9 @@ struct Counters {
 /// answered after its change is durable.
 class Engine {
  public:
+  /// `listener`: outlives the engine, or null.
   Engine(storage::Storage& storage, OrderCache& cache, SettingsCache& settings,
-         const Limits& limits);
+         const Limits& limits, CommitListener* listener = nullptr);
   /// Stops as by `stop`.
   ~Engine();
 

@@ -7,15 +7,14 @@
 #include <memory>
 #include <utility>
 
+#include "server/failpoint.h"
 #include "server/orders/emails.h"
 #include "server/orders/fields.h"
-#include "server/payments/failpoint.h"
 #include "storage/wall_clock.h"
 
 namespace orderd::notify {
 namespace {
 
-using payments::failpoint;
 using rules::SendResult;
 
 /// Writes what came of a try. False if that could not be done.

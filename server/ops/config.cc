@@ -98,6 +98,9 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
       ->envname("ORDERD_LOG_LEVEL")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
+  add_seconds(app, "--feed-retention", "ORDERD_FEED_RETENTION",
+              "Seconds for which a watch of orders can go on with its token", 1, 315'360'000,
+              config.feed_retention);
   GatewayOptions gateways(app, config);
   MailOptions mail(app, config);
   try {

@@ -48,6 +48,8 @@ struct Config {
   std::chrono::milliseconds gateway_timeout{15'000};
   std::chrono::milliseconds reconcile_interval{5'000};
   std::chrono::milliseconds reconcile_delay{60'000};
+  /// For how long watches can be resumed.
+  std::chrono::milliseconds feed_retention{std::chrono::hours(7 * 24)};
   MailConfig mail;
 };
 

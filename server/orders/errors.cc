@@ -91,6 +91,26 @@ absl::Status page_token_invalid() {
       .field("page_token");
 }
 
+absl::Status watch_token_invalid() {
+  return Error(StatusCode::kInvalidArgument, "WATCH_TOKEN_INVALID",
+               "The token was not made by a watch of this database, or in the middle of a snapshot "
+               "with another filter. Start again with a snapshot.")
+      .field("resume_token");
+}
+
+absl::Status watch_token_expired() {
+  return Error(
+      StatusCode::kOutOfRange, "WATCH_TOKEN_EXPIRED",
+      "What has changed since the token is not kept any more, or the database has been set "
+      "back to an earlier time. Start again with a snapshot.");
+}
+
+absl::Status watch_too_slow() {
+  return Error(StatusCode::kAborted, "WATCH_TOO_SLOW",
+               "The watcher does not keep up with the changes. Go on with the last token: nothing "
+               "is lost.");
+}
+
 absl::Status state_unknown(std::string_view state_id) {
   return Error(StatusCode::kInvalidArgument, "STATE_UNKNOWN",
                fmt::format(

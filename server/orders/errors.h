@@ -50,6 +50,9 @@ enum class StateKind { kOrder, kDelivery };
 // INVALID_ARGUMENT
 absl::Status request_id_reused(std::string_view request_id);
 absl::Status page_token_invalid();
+absl::Status watch_token_invalid();
+absl::Status watch_token_expired();
+absl::Status watch_too_slow();
 absl::Status state_unknown(std::string_view state_id);
 absl::Status delivery_state_unknown(std::string_view delivery_state_id);
 absl::Status shipment_method_unknown(std::string_view method_id);

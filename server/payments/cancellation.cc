@@ -9,10 +9,10 @@
 #include <variant>
 #include <vector>
 
+#include "server/failpoint.h"
 #include "server/orders/errors.h"
 #include "server/orders/fields.h"
 #include "server/payments/caller.h"
-#include "server/payments/failpoint.h"
 
 namespace orderd::payments {
 namespace {

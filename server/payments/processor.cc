@@ -11,12 +11,12 @@
 #include <variant>
 #include <vector>
 
+#include "server/failpoint.h"
 #include "server/orders/errors.h"
 #include "server/orders/fields.h"
 #include "server/orders/readings.h"
 #include "server/payments/caller.h"
 #include "server/payments/cancellation.h"
-#include "server/payments/failpoint.h"
 #include "server/payments/sender.h"
 #include "storage/wall_clock.h"
 

@@ -7,10 +7,10 @@
 #include <memory>
 #include <utility>
 
+#include "server/failpoint.h"
 #include "server/orders/errors.h"
 #include "server/orders/fields.h"
 #include "server/orders/payments.h"
-#include "server/payments/failpoint.h"
 
 namespace orderd::payments {
 namespace {

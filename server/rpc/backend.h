@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "server/engine/engine.h"
@@ -7,6 +8,7 @@
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
 #include "server/payments/processor.h"
+#include "server/watch/feed.h"
 
 namespace orderd::rpc {
 
@@ -17,8 +19,11 @@ struct Backend {
   engine::SettingsCache& settings;
   engine::SettingsEditor& editor;
   payments::Processor& processor;
+  watch::Feed& feed;
   /// For page tokens: storage::Storage::secret().
   std::string secret;
+  /// How long a watch can go on with a token.
+  std::chrono::milliseconds feed_retention{std::chrono::hours(7 * 24)};
 };
 
 }  // namespace orderd::rpc

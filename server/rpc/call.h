@@ -32,6 +32,7 @@
 #include "server/orders/states.h"
 #include "server/orders/status.h"
 #include "server/orders/update.h"
+#include "server/orders/watch.h"
 #include "server/payments/sandbox_requests.h"
 #include "server/rpc/wire.h"
 

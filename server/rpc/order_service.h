@@ -25,7 +25,8 @@ using OrderServiceBase =
                S::WithRawCallbackMethod_AbandonCancellation, S::WithRawCallbackMethod_ListEmails,
                S::WithRawCallbackMethod_RetryEmail, S::WithRawCallbackMethod_AddNote,
                S::WithRawCallbackMethod_UpdateNote, S::WithRawCallbackMethod_DeleteNote,
-               S::WithRawCallbackMethod_ListNotes>::Base;
+               S::WithRawCallbackMethod_ListNotes, S::WithRawCallbackMethod_ListOrderEvents,
+               S::WithRawCallbackMethod_WatchOrders>::Base;
 }  // namespace detail
 
 /// The adapters of `orders.v1.OrderService`: a request becomes a command or a read, an answer
@@ -65,6 +66,8 @@ class OrderService final : public detail::OrderServiceBase {
   Unary* UpdateNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* DeleteNote(Context* context, const Bytes* in, Bytes* out) override;
   Unary* ListNotes(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListOrderEvents(Context* context, const Bytes* in, Bytes* out) override;
+  grpc::ServerWriteReactor<Bytes>* WatchOrders(Context* context, const Bytes* in) override;
 
  private:
   const Guard& guard_;

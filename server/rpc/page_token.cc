@@ -15,6 +15,8 @@ namespace orderd::rpc {
 namespace {
 
 constexpr std::size_t kMacBytes = 16;
+constexpr std::string_view kPage = "page\n";
+constexpr std::string_view kWatch = "watch\n";
 
 std::string mac(const std::string& secret, std::string_view data) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
@@ -29,26 +31,45 @@ std::string mac(const std::string& secret, std::string_view data) {
 
 }  // namespace
 
-std::string PageTokens::seal(const internal::PageToken& token) const {
-  const std::string body = token.SerializeAsString();
-  return absl::WebSafeBase64Escape(absl::StrCat(mac(secret_, body), body));
+std::string PageTokens::seal_bytes(std::string_view purpose, const std::string& body) const {
+  return absl::WebSafeBase64Escape(
+      absl::StrCat(mac(secret_, absl::StrCat(std::string(purpose), body)), body));
 }
 
-std::optional<internal::PageToken> PageTokens::open(std::string_view text,
-                                                    std::string_view scope) const {
+std::optional<std::string> PageTokens::open_bytes(std::string_view purpose,
+                                                  std::string_view text) const {
   std::string raw;
   // Decoding is lenient (padding, spare bits); writing it again makes it strict.
   if (!absl::WebSafeBase64Unescape({text.data(), text.size()}, &raw) ||
       absl::WebSafeBase64Escape(raw) != text || raw.size() < kMacBytes) {
     return std::nullopt;
   }
-  const std::string_view body = std::string_view(raw).substr(kMacBytes);
-  const std::string expected = mac(secret_, body);
+  std::string body = raw.substr(kMacBytes);
+  const std::string expected = mac(secret_, absl::StrCat(std::string(purpose), body));
   if (CRYPTO_memcmp(expected.data(), raw.data(), kMacBytes) != 0) return std::nullopt;
+  return body;
+}
+
+std::string PageTokens::seal(const internal::PageToken& token) const {
+  return seal_bytes(kPage, token.SerializeAsString());
+}
+
+std::optional<internal::PageToken> PageTokens::open(std::string_view text,
+                                                    std::string_view scope) const {
+  const auto body = open_bytes(kPage, text);
   internal::PageToken token;
-  if (!token.ParseFromArray(body.data(), static_cast<int>(body.size())) || token.scope() != scope) {
-    return std::nullopt;
-  }
+  if (!body || !token.ParseFromString(*body) || token.scope() != scope) return std::nullopt;
+  return token;
+}
+
+std::string PageTokens::seal(const internal::WatchToken& token) const {
+  return seal_bytes(kWatch, token.SerializeAsString());
+}
+
+std::optional<internal::WatchToken> PageTokens::open_watch(std::string_view text) const {
+  const auto body = open_bytes(kWatch, text);
+  internal::WatchToken token;
+  if (!body || !token.ParseFromString(*body)) return std::nullopt;
   return token;
 }
 

@@ -60,6 +60,7 @@ Server::~Server() { shutdown(std::chrono::milliseconds(0)); }
 void Server::shutdown(std::chrono::milliseconds drain) {
   if (server_ == nullptr) return;
   server_->GetHealthCheckService()->Shutdown();
+  backend_.feed.stop();
   // gRPC waits until the clients have closed their connections, and idle ones take their time; a
   // call that arrives while it waits it cancels without a word. So the waiting is done here.
   guard_.running.drain(drain);

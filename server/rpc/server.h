@@ -26,9 +26,9 @@ class Server {
 
   int port() const { return port_; }
 
-  /// Tells health checks that it goes, takes no new calls, gives those that run `drain` to end,
-  /// drops what waits for a gateway then, and returns when all have ended. Not on a thread of
-  /// gRPC's.
+  /// Tells health checks that it goes, takes no new calls, ends the watchers, gives those that run
+  /// `drain` to end, drops what waits for a gateway then, and returns when all have ended. Not on a
+  /// thread of gRPC's.
   void shutdown(std::chrono::milliseconds drain);
 
  private:

@@ -58,11 +58,15 @@ class InvoiceWriter {
 
 }  // namespace
 
+std::string connect_string(const std::string& url) {
+  const storage::Database database = storage::parse_url(url);
+  return "dbname=" + database.name + " user=" + database.user + " unix_socket=" + database.socket +
+         " charset=utf8mb4";
+}
+
 DatabaseLimit::DatabaseLimit(const std::string& url, const std::string& source) {
   storage::open(url, {});  // makes the tables
-  const storage::Database database = storage::parse_url(url);
-  connect_ = "dbname=" + database.name + " user=" + database.user +
-             " unix_socket=" + database.socket + " charset=utf8mb4";
+  connect_ = connect_string(url);
   soci::session sql(soci::mysql, connect_);
   for (const char* table : kTables) {
     sql << std::string("INSERT INTO ") + table + " SELECT * FROM " + source + "." + table;

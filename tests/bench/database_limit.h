@@ -9,6 +9,9 @@
 
 namespace orderd::bench {
 
+/// For SOCI, of a MySQL URL with a socket.
+std::string connect_string(const std::string& url);
+
 /// What the database alone does with one transaction per command: the statements that a careful
 /// person would write for UpdateInvoice, through SOCI with bound parameters, one connection per
 /// thread, READ COMMITTED. The tables are those of orderd, filled alike, in a database of their

@@ -14,6 +14,7 @@
 #include "tests/bench/database_limit.h"
 #include "tests/bench/load.h"
 #include "tests/bench/seed.h"
+#include "tests/bench/watch.h"
 
 namespace orderd::bench {
 namespace {
@@ -210,6 +211,12 @@ int run(int argc, char** argv) {
   writes->add_option("--source", source, "The name of orderd's database")->required();
   auto* lists = app.add_subcommand("lists", "The time of list pages");
   lists->add_option("--pages", pages, "How many pages are walked");
+  WatchSetup watch_setup;
+  auto* watching = app.add_subcommand("watch", "The change feed: what it costs, how late it is");
+  watching->add_option("--other-server", watch_setup.other_server, "Another server's address")
+      ->required();
+  watching->add_option("--process-id", watch_setup.process_id, "Of the server")->required();
+  watching->add_option("--database", watch_setup.database_url, "Of both servers")->required();
   app.require_subcommand(1);
   CLI11_PARSE(app, argc, argv);
 
@@ -220,6 +227,12 @@ int run(int argc, char** argv) {
     DatabaseLimit database(limit_url, source);
     report =
         measure_writes(connections, ids, database, callers, rounds, milliseconds(seconds * 1000));
+  } else if (*watching) {
+    watch_setup.server = server;
+    watch_setup.order_ids = ids;
+    watch_setup.rounds = rounds;
+    watch_setup.duration = milliseconds(seconds * 1000);
+    report = measure_watch(watch_setup);
   } else {
     report = measure_lists(connections, pages);
   }

@@ -222,12 +222,13 @@ class RpcTest : public DatabaseTest {
   /// What stands behind a server.
   struct Parts {
     Parts(storage::Storage& storage, const engine::Limits& limits,
-          const payments::Processor::Options& options)
+          const payments::Processor::Options& options, const watch::Feed::Options& feed_options)
         : cache(64u << 20),
           settings(std::make_shared<const Settings>(
               storage.begin_read(storage::Clock::now() + std::chrono::seconds(30))
                   ->load_settings())),
-          engine(storage, cache, settings, limits),
+          feed(storage, feed_options),
+          engine(storage, cache, settings, limits, &feed),
           reader(storage, cache, {}),
           editor(storage, settings),
           accounts({}),
@@ -239,11 +240,12 @@ class RpcTest : public DatabaseTest {
     }
 
     rpc::Backend backend(std::string secret) {
-      return {engine, reader, settings, editor, processor, std::move(secret)};
+      return {engine, reader, settings, editor, processor, feed, std::move(secret)};
     }
 
     engine::OrderCache cache;
     engine::SettingsCache settings;
+    watch::Feed feed;
     engine::Engine engine;
     engine::Reader reader;
     engine::SettingsEditor editor;
@@ -256,7 +258,7 @@ class RpcTest : public DatabaseTest {
   };
 
   std::unique_ptr<Parts> make_parts(storage::Storage& storage) {
-    auto parts = std::make_unique<Parts>(storage, limits_, processor_options_);
+    auto parts = std::make_unique<Parts>(storage, limits_, processor_options_, feed_options_);
     ops::open_gateways({}, parts->accounts);
     add_accounts(parts->accounts);
     return parts;
@@ -266,6 +268,7 @@ class RpcTest : public DatabaseTest {
 
   engine::Limits limits_;
   payments::Processor::Options processor_options_;
+  watch::Feed::Options feed_options_;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<rpc::Server> server_;

@@ -68,7 +68,7 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
     note.set_note_id(Uuid::generate().to_string());
     changes.notes_created.push_back({order.id, note});
     changes.requests.emplace_back().key = random_request_key();
-    changes.events.push_back({order.id, 1, 0, {}});
+    changes.events.push_back(event_row(order.id, 1, 0));
     pb::PaymentTransaction transaction;
     transaction.set_transaction_id(Uuid::generate().to_string());
     changes.transactions_created.push_back({order.id, transaction});
@@ -99,7 +99,7 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
     changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
                                                                                        {}};
     changes.notes_deleted.push_back({order.id, Uuid::generate()});
-    changes.events.push_back({order.id, order.version, 0, {}});
+    changes.events.push_back(event_row(order.id, order.version, 0));
   }
   return changes;
 }
@@ -145,7 +145,7 @@ TEST_P(StatementsTest, AnUpdateOfInvoicesIsFewStatements) {
     changes.updated.push_back(&order);
     changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
                                                                                        {}};
-    changes.events.push_back({order.id, 2, 0, {}});
+    changes.events.push_back(event_row(order.id, 2, 0));
   }
   begin_write();
   // BEGIN, lock, batch key, heads, two of claims, events, position (SQLite: two), feed, COMMIT.
@@ -255,10 +255,7 @@ TEST_P(StatementsTest, AreBoundedInBytes) {
   changes.batch_key = Uuid::generate();
   const Uuid id = Uuid::generate();
   for (int i = 0; i < 5; ++i) {
-    storage::EventRow row{id, 1, i, {}};
-    row.event.mutable_order_created()->mutable_order()->set_order_number(
-        std::string(i == 2 ? 3'000'000 : 200'000, 'x'));
-    changes.events.push_back(row);
+    changes.events.push_back(event_row(id, 1, i, std::string(i == 2 ? 3'000'000 : 200'000, 'x')));
   }
   take_statements();
   save(changes);

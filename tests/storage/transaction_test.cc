@@ -156,10 +156,7 @@ TEST_P(TransactionTest, PositionsAreContiguousAfterRollbacks) {
     ChangeSet changes;
     changes.batch_key = Uuid::generate();
     changes.created = {&order};
-    storage::EventRow event{order.id, 1, 0, {}};
-    event.event.set_order_id(order.id.to_string());
-    *event.event.mutable_order_created()->mutable_order() = order.order;
-    changes.events = {event};
+    changes.events = {event_row(order.id, 1, 0)};
     write->save(changes);
     const int count = 1 + i % 3;
     const auto positions = write->take_positions(count, 1, i % 2 == 0 ? last + 10 : 1000 - i);
@@ -167,7 +164,7 @@ TEST_P(TransactionTest, PositionsAreContiguousAfterRollbacks) {
     EXPECT_EQ(positions->first, next);
     EXPECT_GT(positions->time, last);
     std::vector<storage::FeedRow> rows;
-    for (int n = 0; n < count; ++n) rows.push_back({order.id, n + 1});
+    for (int n = 0; n < count; ++n) rows.push_back({order.id, n + 1, {}});
     write->append_feed(positions->first, rows);
     if (i % 4 == 3) continue;  // rolled back
     write->commit();

@@ -164,6 +164,20 @@ StoredOrder rich_order() {
   return stored;
 }
 
+storage::EventRow event_row(const Uuid& order_id, std::int64_t version, int index,
+                            const std::string& text) {
+  pb::OrderEvent event;
+  event.set_order_id(order_id.to_string());
+  event.set_etag(std::to_string(version));
+  event.mutable_invoice_number_changed()->set_after(text);
+  return {order_id,
+          version,
+          index,
+          static_cast<int>(event.payload_case()),
+          1'700'000'000'000'000,
+          event.SerializeAsString()};
+}
+
 pb::PaymentTransaction rich_transaction(const std::string& payment_id) {
   pb::PaymentTransaction transaction;
   transaction.set_transaction_id(Uuid::generate().to_string());

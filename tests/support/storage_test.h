@@ -29,6 +29,10 @@ pb::Email rich_email(const Uuid& order_id);
 /// Just enough, with its own number.
 StoredOrder plain_order(Micros create_time = 1'700'000'000'000'000);
 
+/// As it is written with an order; `text` makes it longer.
+storage::EventRow event_row(const Uuid& order_id, std::int64_t version, int index,
+                            const std::string& text = {});
+
 std::map<Claim, ClaimHolder> claims_of(const StoredOrder& order);
 RequestKey random_request_key();
 

@@ -1,0 +1,238 @@
+#include "server/watch/feed.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace orderd::watch {
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+/// Changes that one statement reads.
+constexpr int kRead = 500;
+/// Between two reads of the database, however many commits of others show.
+constexpr milliseconds kPace{5};
+/// Watchers look at their clocks.
+constexpr milliseconds kTick{250};
+constexpr milliseconds kAfterFailure{500};
+constexpr std::chrono::seconds kSessionWait{2};
+
+}  // namespace
+
+Feed::Feed(storage::Storage& storage, const Options& options)
+    : storage_(storage), options_(options), thread_([this] { serve(); }) {}
+
+Feed::~Feed() { stop(); }
+
+bool Feed::add(std::shared_ptr<Watcher> watcher) {
+  std::lock_guard lock(mutex_);
+  if (stopping_ || watchers_.size() >= options_.watchers) return false;
+  watchers_.push_back({std::move(watcher)});
+  // Whatever is committed from here on is handed over, or read below.
+  listening_ = true;
+  must_read_ = true;
+  wake_.notify_one();
+  return true;
+}
+
+void Feed::remove(const Watcher* watcher) {
+  std::shared_ptr<Watcher> removed;  // destroyed without the mutex
+  std::lock_guard lock(mutex_);
+  const auto it = std::find_if(watchers_.begin(), watchers_.end(), [&](const Member& member) {
+    return member.watcher.get() == watcher;
+  });
+  if (it == watchers_.end()) return;
+  removed = std::move(it->watcher);
+  watchers_.erase(it);
+}
+
+Feed::Page Feed::read(std::int64_t after, std::size_t limit) const {
+  Page page;
+  std::lock_guard lock(mutex_);
+  const std::int64_t behind = position_ - after;
+  if (!known_ || behind > static_cast<std::int64_t>(ring_.size())) {
+    page.behind = true;
+  } else if (behind > 0) {
+    const auto first = ring_.end() - behind;
+    const auto count = std::min<std::int64_t>(behind, static_cast<std::int64_t>(limit));
+    page.changes.assign(first, first + count);
+  }
+  return page;
+}
+
+std::int64_t Feed::position() const {
+  std::lock_guard lock(mutex_);
+  return position_;
+}
+
+void Feed::committed(std::vector<storage::FeedChange> changes) {
+  std::vector<ChangePtr> made;
+  made.reserve(changes.size());
+  for (storage::FeedChange& change : changes) {
+    made.push_back(std::make_shared<const Change>(std::move(change)));
+  }
+  std::lock_guard lock(mutex_);
+  if (made.empty() || !listening_) return;
+  durable_ = std::max(durable_, made.back()->position);
+  if (known_ && made.front()->position <= position_ + 1) {
+    append(std::move(made));
+    news_ = true;
+  } else {
+    // Another server's changes come first.
+    must_read_ = true;
+  }
+  wake_.notify_one();
+}
+
+void Feed::append(std::vector<ChangePtr> changes) {
+  for (ChangePtr& change : changes) {
+    if (change->position != position_ + 1) continue;  // known already
+    position_ = change->position;
+    ring_bytes_ += change->whole.size() * 2;  // and its events
+    ring_.push_back(std::move(change));
+  }
+  while (ring_.size() > options_.changes || (ring_bytes_ > options_.bytes && ring_.size() > 1)) {
+    ring_bytes_ -= ring_.front()->whole.size() * 2;
+    ring_.pop_front();
+  }
+}
+
+void Feed::forget() {
+  known_ = false;
+  ring_.clear();
+  ring_bytes_ = 0;
+}
+
+bool Feed::read_database() {
+  try {
+    while (true) {
+      std::int64_t after = 0;
+      bool known = false;
+      {
+        std::lock_guard lock(mutex_);
+        after = position_;
+        known = known_;
+      }
+      std::vector<ChangePtr> changes;
+      std::int64_t last = after;
+      {
+        const auto tx = storage_.begin_read(Clock::now() + kSessionWait);
+        if (!known) {
+          last = tx->feed_position();
+        } else {
+          for (auto& change : tx->list_changes(after, kRead)) {
+            changes.push_back(std::make_shared<const Change>(std::move(change)));
+          }
+          if (!changes.empty()) last = changes.back()->position;
+        }
+      }
+      bool on_disk = false;
+      {
+        std::lock_guard lock(mutex_);
+        on_disk = last <= durable_;
+      }
+      if (!on_disk && (last > after || !known)) storage_.make_durable();
+
+      std::lock_guard lock(mutex_);
+      durable_ = std::max(durable_, last);
+      const bool gap = !changes.empty() && changes.front()->position > position_ + 1;
+      if (!known || gap) {
+        // Nobody was there to hand over what came before; or more than was kept was missed.
+        if (gap) spdlog::error("the feed goes on behind a gap after position {}", position_);
+        forget();
+        position_ = last;
+        known_ = true;
+        return true;
+      }
+      if (changes.empty()) return true;
+      const bool more = changes.size() == static_cast<std::size_t>(kRead);
+      append(std::move(changes));
+      news_ = true;
+      if (!more) return true;
+    }
+  } catch (const storage::Error& error) {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(failing_, true)) {
+      spdlog::warn("the feed can't be read and is tried again: {}", error.what());
+    }
+    return false;
+  }
+}
+
+void Feed::serve() {
+  const bool polls = storage_.dialect() != "sqlite";  // else nobody else writes
+  Clock::time_point next_read;                        // not before
+  Clock::time_point next_poll;
+  Clock::time_point next_tick;
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (watchers_.empty()) {
+      listening_ = false;
+      forget();
+      wake_.wait(lock, [this] { return stopping_ || !watchers_.empty(); });
+      continue;
+    }
+    const auto now = Clock::now();
+    std::vector<std::shared_ptr<Watcher>> beginning;
+    if ((must_read_ && now >= next_read) || (polls && now >= next_poll)) {
+      must_read_ = false;
+      std::vector<std::shared_ptr<Watcher>> joining;
+      for (const Member& member : watchers_) {
+        if (!member.begun) joining.push_back(member.watcher);
+      }
+      lock.unlock();
+      const bool done = read_database();
+      lock.lock();
+      next_read = Clock::now() + (done ? kPace : kAfterFailure);
+      next_poll = std::max(next_read, now + options_.poll);
+      if (done) {
+        if (std::exchange(failing_, false)) spdlog::info("the feed can be read again");
+        beginning = std::move(joining);
+      } else {
+        must_read_ = true;
+      }
+    }
+    std::vector<std::shared_ptr<Watcher>> looking;
+    if (std::exchange(news_, false) || now >= next_tick) {
+      next_tick = now + kTick;
+      for (const Member& member : watchers_) looking.push_back(member.watcher);
+    }
+    for (Member& member : watchers_) {
+      member.begun |=
+          std::find(beginning.begin(), beginning.end(), member.watcher) != beginning.end();
+    }
+    const std::int64_t position = position_;
+    lock.unlock();
+    for (const auto& watcher : beginning) watcher->begin(position);
+    for (const auto& watcher : looking) watcher->look();
+    beginning.clear();  // destroyed without the mutex
+    looking.clear();
+    lock.lock();
+    auto until = next_tick;
+    if (polls) until = std::min(until, next_poll);
+    if (must_read_) until = std::min(until, next_read);
+    const bool must_read = must_read_;
+    wake_.wait_until(lock, until, [&] {
+      return stopping_ || news_ || watchers_.empty() || must_read_ != must_read;
+    });
+  }
+  std::vector<Member> last;
+  last.swap(watchers_);
+  listening_ = false;
+  lock.unlock();
+  for (const Member& member : last) member.watcher->end();
+}
+
+void Feed::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace orderd::watch

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "server/engine/commit_listener.h"
+#include "server/watch/change.h"
+#include "storage/storage.h"
+
+namespace orderd::watch {
+
+/// One who reads the feed. Called on the feed's thread, which it must not block, without any lock
+/// of the feed's.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+
+  /// Once, first: everything that was committed before `Feed::add` has a position up to this one.
+  virtual void begin(std::int64_t position) = 0;
+  /// There may be more to read. Also called a few times a second when there is not, and while the
+  /// database can't be reached before `begin`.
+  virtual void look() = 0;
+  /// This server ends. The last call.
+  virtual void end() = 0;
+};
+
+/// The newest changes, for all watchers of this server. What this server commits it hands over
+/// itself (`committed`); what others do is read from the database, once for all watchers, and only
+/// while there are any. Everything here is durable and without a gap. Thread-safe.
+class Feed final : public engine::CommitListener {
+ public:
+  struct Options {
+    /// How often the database is asked for what other servers have committed.
+    std::chrono::milliseconds poll{20};
+    /// What is kept for watchers that are behind.
+    std::size_t changes = 50'000;
+    std::size_t bytes = 32u << 20;
+    std::size_t watchers = 1'000;
+  };
+
+  Feed(storage::Storage& storage, const Options& options);
+  /// Stops as by `stop`.
+  ~Feed() override;
+
+  /// Nothing is done and false is returned if there are too many, or the feed ends. Until `remove`,
+  /// or `end`, the watcher is called.
+  bool add(std::shared_ptr<Watcher> watcher);
+  /// It may be in a call still when this returns.
+  void remove(const Watcher* watcher);
+
+  struct Page {
+    /// The changes that follow are not kept here any more: ask the database.
+    bool behind = false;
+    std::vector<ChangePtr> changes;
+  };
+  /// The changes behind a position that a watcher got from here, at most `limit`.
+  Page read(std::int64_t after, std::size_t limit) const;
+  /// Up to where everything is known.
+  std::int64_t position() const;
+
+  /// As of the storage, for what a watcher read by itself.
+  void make_durable() { storage_.make_durable(); }
+
+  bool listening() const override { return listening_; }
+  void committed(std::vector<storage::FeedChange> changes) override;
+
+  /// Ends the watchers and waits for the thread.
+  void stop();
+
+ private:
+  struct Member {
+    std::shared_ptr<Watcher> watcher;
+    bool begun = false;
+  };
+
+  void serve();
+  /// Reads what the database has behind the position. False if it can't be reached.
+  bool read_database();
+  // Under the mutex.
+  void append(std::vector<ChangePtr> changes);
+  void forget();
+
+  storage::Storage& storage_;
+  const Options options_;
+  std::atomic<bool> listening_ = false;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  std::vector<Member> watchers_;
+  /// Whether `position_` means anything.
+  bool known_ = false;
+  std::int64_t position_ = 0;
+  /// Up to here this server has seen COMMIT return, so everything before it is on disk too.
+  std::int64_t durable_ = 0;
+  /// The last changes, up to `position_`.
+  std::deque<ChangePtr> ring_;
+  std::size_t ring_bytes_ = 0;
+  bool news_ = false;
+  bool must_read_ = false;
+  bool failing_ = false;
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace orderd::watch
