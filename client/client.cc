@@ -15,13 +15,15 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::shared_ptr<grpc::Channel> connect(const Options& options) {
+/// Channels to the same server share a connection, unless one is to be `apart`.
+std::shared_ptr<grpc::Channel> connect(const Options& options, bool apart = false) {
   grpc::ChannelArguments arguments;
   arguments.SetUserAgentPrefix(options.user_agent);
   // The retries of a call are of no use if the channel waits longer than they do.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  if (apart) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A page of a thousand whole orders is larger than the default of 4 MiB.
   arguments.SetMaxReceiveMessageSize(std::numeric_limits<int>::max());
   return grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), arguments);
@@ -90,17 +92,24 @@ PagedRange<Item> pages(Request request, Fetch fetch, Items items) {
 
 }  // namespace
 
-Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options with_all_set)
-    : options(std::move(with_all_set)),
+Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options options_given, bool own_channel)
+    : given(std::move(options_given)),
+      owns_channel(own_channel),
+      options(connecting_while_asleep(given, channel)),
       orders(pb::OrderService::NewStub(channel)),
       settings(pb::OrderSettingsService::NewStub(channel)),
       gateway(sandbox::SandboxService::NewStub(channel)) {}
 
-Client::Client(Options options) : Client(connect(options), options) {}
+std::shared_ptr<Client::Impl> Client::Impl::over_new_connection() const {
+  if (!owns_channel) return nullptr;
+  return std::make_shared<Impl>(connect(given, true), given, true);
+}
+
+Client::Client(Options options)
+    : impl_(std::make_shared<Impl>(connect(options), std::move(options), true)) {}
 
 Client::Client(std::shared_ptr<grpc::Channel> channel, Options options)
-    : impl_(std::make_shared<Impl>(channel, connecting_while_asleep(std::move(options), channel))) {
-}
+    : impl_(std::make_shared<Impl>(std::move(channel), std::move(options), false)) {}
 
 absl::StatusOr<pb::CreateOrderResponse> Client::create_order(pb::CreateOrderRequest request) const {
   return mutate(impl_->options, *impl_->orders, &Orders::CreateOrder, request);
@@ -173,6 +182,18 @@ PagedRange<pb::Note> Client::list_notes(pb::ListNotesRequest request) const {
       std::move(request),
       [client = *this](const auto& page) { return client.list_notes_page(page); },
       [](auto& response) { return response.mutable_notes(); });
+}
+
+absl::StatusOr<pb::ListOrderEventsResponse> Client::list_order_events_page(
+    const pb::ListOrderEventsRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::ListOrderEvents, request);
+}
+
+PagedRange<pb::OrderEvent> Client::list_order_events(pb::ListOrderEventsRequest request) const {
+  return pages<pb::OrderEvent>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_order_events_page(page); },
+      [](auto& response) { return response.mutable_events(); });
 }
 
 absl::StatusOr<pb::AddPaymentResponse> Client::add_payment(pb::AddPaymentRequest request) const {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 
 #include "absl/status/statusor.h"
 #include "client/error_details.h"
@@ -42,6 +43,22 @@ struct ImportOptions {
   std::chrono::milliseconds stall_timeout{30'000};
   /// The import ends if so long no answer has come, however often it has reconnected.
   std::chrono::milliseconds give_up_after{60'000};
+};
+
+/// A watch lost its stream, or could not open one.
+struct WatchInterruption {
+  const absl::Status& why;
+  /// `RetryPolicy::max_attempts` tries in a row have brought no message.
+  bool exhausted = false;
+  /// How long it would wait before the next try.
+  std::chrono::milliseconds wait{};
+};
+
+struct WatchOptions {
+  /// Ends the watch, with OK, from any thread. What the handler is at is finished first.
+  std::stop_token stop;
+  /// Whether to go on. Called on the watching thread. Absent: unless it is exhausted.
+  std::function<bool(const WatchInterruption&)> interrupted;
 };
 
 /// A client of orderd.
@@ -137,6 +154,9 @@ class Client {
       const pb::ListOrdersRequest& request) const;
   PagedRange<pb::Note> list_notes(pb::ListNotesRequest request) const;
   absl::StatusOr<pb::ListNotesResponse> list_notes_page(const pb::ListNotesRequest& request) const;
+  PagedRange<pb::OrderEvent> list_order_events(pb::ListOrderEventsRequest request) const;
+  absl::StatusOr<pb::ListOrderEventsResponse> list_order_events_page(
+      const pb::ListOrderEventsRequest& request) const;
 
   absl::StatusOr<pb::CreateOrderStateResponse> create_order_state(
       pb::CreateOrderStateRequest request) const;
@@ -184,6 +204,30 @@ class Client {
   absl::Status import_orders(const std::function<std::optional<pb::ImportOrdersRequest>()>& next,
                              const std::function<void(const ImportAnswer&)>& answered,
                              const ImportOptions& options = {}) const;
+
+  /// Watches orders change. `handler` is called with every message, heartbeats too, in their order,
+  /// on the calling thread; the next message is read ahead meanwhile, and no more. It ends
+  /// - with OK, when the handler returns false or `WatchOptions::stop` says so;
+  /// - with an error that going on does not mend: OUT_OF_RANGE `WATCH_TOKEN_EXPIRED`,
+  ///   INVALID_ARGUMENT, PERMISSION_DENIED, …;
+  /// - with the last error, when `RetryPolicy::max_attempts` tries in a row have brought no
+  /// message. An exception from the handler ends it and passes through. `Options::timeout` does not
+  /// apply.
+  ///
+  /// When the stream breaks, the server sheds load or finds this client too slow, or nothing has
+  /// come for three heartbeat intervals (then the connection is taken for dead and a new one is
+  /// made), it waits as between the tries of a call and goes on behind the last message whose
+  /// handler has returned. Each message makes the waits short again.
+  ///
+  /// So each change reaches the handler exactly once, over all interruptions, as long as a return
+  /// of the handler means that the message is processed. To keep that over the end of your program,
+  /// store `resume_token` together with what you make of the message, in one transaction, or if
+  /// that can't be, after it: then a crash in between brings the message once more. Begin the next
+  /// watch with it as `request.resume_token`. A token is good for about a week; after that, begin
+  /// with `from_snapshot`. The tokens of heartbeats are worth storing too: they are younger.
+  absl::Status watch_orders(pb::WatchOrdersRequest request,
+                            const std::function<bool(const pb::WatchOrdersResponse&)>& handler,
+                            const WatchOptions& options = {}) const;
 
  private:
   struct Impl;

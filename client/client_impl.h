@@ -11,8 +11,17 @@ namespace orderd::client {
 
 /// Immutable after construction, and so shared between threads without a lock.
 struct Client::Impl {
-  Impl(std::shared_ptr<grpc::Channel> channel, Options with_all_set);
+  /// `own_channel`: it was made here, so another one like it can be made.
+  Impl(std::shared_ptr<grpc::Channel> channel, Options options_given, bool own_channel);
 
+  /// The same over a new connection, which nobody shares. Null if the channel is the caller's: only
+  /// they can make another one.
+  std::shared_ptr<Impl> over_new_connection() const;
+
+  /// As the caller gave them.
+  const Options given;
+  const bool owns_channel;
+  /// With all set.
   const Options options;
   const std::unique_ptr<pb::OrderService::Stub> orders;
   const std::unique_ptr<pb::OrderSettingsService::Stub> settings;

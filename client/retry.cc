@@ -21,14 +21,6 @@ double random_fraction() {
   return std::uniform_real_distribution<double>(0, 1)(engine);
 }
 
-absl::Status with_note(const absl::Status& status, const std::string& note) {
-  absl::Status result(status.code(), absl::StrCat(status.message(), " ", note));
-  status.ForEachPayload([&](absl::string_view type_url, const absl::Cord& value) {
-    result.SetPayload(type_url, value);
-  });
-  return result;
-}
-
 }  // namespace
 
 Options with_defaults(Options options) {
@@ -75,6 +67,15 @@ milliseconds Backoff::next(const absl::Status& failure) {
   return details(failure).retry_delay.value_or(milliseconds::zero()) + jittered;
 }
 
+absl::Status given_up(const absl::Status& status, int tries, milliseconds spent) {
+  absl::Status result(status.code(), absl::StrCat(status.message(), " (given up after ", tries,
+                                                  " tries in ", spent.count(), " ms)"));
+  status.ForEachPayload([&](absl::string_view type_url, const absl::Cord& value) {
+    result.SetPayload(type_url, value);
+  });
+  return result;
+}
+
 absl::Status run_with_retries(const Options& options,
                               const std::function<absl::Status(milliseconds)>& attempt) {
   const auto start = options.now();
@@ -92,9 +93,8 @@ absl::Status run_with_retries(const Options& options,
     const milliseconds wait = backoff.next(status);
     if (attempts >= options.retry.max_attempts || wait >= left()) {
       if (attempts == 1) return status;
-      const auto spent = std::chrono::duration_cast<milliseconds>(options.now() - start);
-      return with_note(
-          status, absl::StrCat("(given up after ", attempts, " tries in ", spent.count(), " ms)"));
+      return given_up(status, attempts,
+                      std::chrono::duration_cast<milliseconds>(options.now() - start));
     }
     options.sleep(wait);
   }

@@ -40,6 +40,9 @@ class Backoff {
   std::optional<double> bound_;
 };
 
+/// The failure, with a note of what was tried.
+absl::Status given_up(const absl::Status& status, int tries, std::chrono::milliseconds spent);
+
 /// Runs `attempt` until it succeeds, fails for good, or the call runs out of tries or time; then
 /// the last failure is the result. `attempt` gets the time that it may take.
 absl::Status run_with_retries(

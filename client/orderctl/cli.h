@@ -47,6 +47,10 @@ struct Session {
 /// Runs the command that was parsed and returns the exit code. May throw LocalError.
 using Action = std::function<int(Session&)>;
 
+/// A variable of a script that is not set must not pass for an option that was left out.
+inline const CLI::Validator kGiven(
+    [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, "");
+
 // Each adds commands that set `action` when they are parsed.
 void add_import_command(CLI::App& app, Action& action);
 void add_order_commands(CLI::App& app, Action& action);
@@ -59,6 +63,8 @@ void add_ship_commands(CLI::App& app, Action& action);
 void add_pay_commands(CLI::App& app, Action& action);
 void add_cancel_command(CLI::App& app, Action& action);
 void add_emails_commands(CLI::App& app, Action& action);
+void add_history_command(CLI::App& app, Action& action);
+void add_watch_command(CLI::App& app, Action& action);
 void add_states_commands(CLI::App& app, Action& action);
 void add_methods_commands(CLI::App& app, Action& action);
 

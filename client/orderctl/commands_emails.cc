@@ -10,7 +10,7 @@
 #include "client/orderctl/errors.h"
 #include "client/orderctl/json.h"
 #include "client/orderctl/lookup.h"
-#include "client/orderctl/print_payments.h"
+#include "client/orderctl/print_emails.h"
 #include "client/orderctl/text.h"
 
 // emails list, retry
@@ -36,17 +36,6 @@ struct RetryFlags {
   std::string etag;
 };
 
-std::string status_text(pb::EmailStatus status) {
-  return enum_text(pb::EmailStatus_Name(status), "EMAIL_STATUS_");
-}
-
-/// "RECIPIENT_REFUSED 550"
-std::string last_failure(const pb::Email& email) {
-  if (email.last_error().empty()) return "-";
-  return email.last_error() +
-         (email.last_code() == 0 ? "" : " " + std::to_string(email.last_code()));
-}
-
 int list(Session& session, const ListFlags& flags) {
   pb::ListEmailsRequest request;
   if (!flags.order.empty()) {
@@ -70,9 +59,8 @@ int list(Session& session, const ListFlags& flags) {
       print_json(*email);
       continue;
     }
-    table.add({format_time(email->create_time()),
-               enum_text(pb::EmailKind_Name(email->kind()), "EMAIL_KIND_"),
-               status_text(email->status()), or_dash(email->recipient()),
+    table.add({format_time(email->create_time()), email_kind_text(email->kind()),
+               email_status_text(email->status()), or_dash(email->recipient()),
                std::to_string(email->tries()), last_failure(*email),
                format_time(email->next_time()), format_time(email->send_time()), email->order_id(),
                email->email_id()});
@@ -104,16 +92,12 @@ int retry(Session& session, const RetryFlags& flags) {
              : response->changed() ? ""
                                    : "no change: ",
              printable(email.email_id()), printable(or_dash(email.recipient())),
-             status_text(email.status()),
+             email_status_text(email.status()),
              email.status() == pb::EMAIL_STATUS_PENDING
                  ? ", next try at " + format_time(email.next_time())
                  : "");
   return kOk;
 }
-
-/// A variable of a script that is not set must not mean "of all orders".
-const CLI::Validator kGiven(
-    [](std::string& text) { return text.empty() ? std::string("is empty") : std::string(); }, "");
 
 }  // namespace
 

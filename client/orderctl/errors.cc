@@ -18,6 +18,9 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
       "`orderctl delivery-states list` shows the states, and from where each can be entered";
   static constexpr std::string_view kPayShow = "`orderctl pay show ORDER` shows its payments";
   static constexpr std::string_view kSync = "`orderctl pay sync ORDER` asks the gateway";
+  static constexpr std::string_view kWatch =
+      "`orderctl watch --from-snapshot` begins anew, without --resume; a --token-file must be\n"
+      "  removed first";
   static constexpr std::pair<std::string_view, std::string_view> kHints[] = {
       {"ORDER_NOT_FOUND", "`orderctl list` shows what there is"},
       {"NOTE_NOT_FOUND", "`orderctl note list ORDER` shows the ids of its notes"},
@@ -94,6 +97,8 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
       {"GATEWAY_CAN_TELL", kSync},
       {"GATEWAY_NOT_CONFIGURED", "orderd gets its accounts at the start: --gateway NAME=..."},
       {"GATEWAY_UNAVAILABLE", "nothing was changed: try again later"},
+      {"WATCH_TOKEN_EXPIRED", kWatch},
+      {"WATCH_TOKEN_INVALID", kWatch},
       {"OVERLOADED", "the server sheds load: try again a little later"},
   };
   for (const auto& [of, text] : kHints) {

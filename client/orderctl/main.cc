@@ -18,6 +18,8 @@ constexpr char kFooter[] =
     "  orderctl ship show 1001            its parcels: methods, tracking numbers, delivery states\n"
     "  orderctl pay show 1001             its money: what is authorized, captured, refunded\n"
     "  orderctl cancel 1001 --dry-run     what canceling it would return, and how\n"
+    "  orderctl history 1001              what happened to it, and who did it\n"
+    "  orderctl watch                     all changes, as they happen\n"
     "  orderctl states list               where orders can go\n"
     "  orderctl COMMAND --help            what a command can do, with examples\n"
     "\n"
@@ -73,6 +75,8 @@ int run(int argc, char** argv) {
   add_pay_commands(app, action);
   add_cancel_command(app, action);
   add_emails_commands(app, action);
+  add_history_command(app, action);
+  add_watch_command(app, action);
   add_states_commands(app, action);
   add_methods_commands(app, action);
 

@@ -98,6 +98,11 @@ std::string cancellation_status_text(pb::CancellationStatus status) {
   return enum_text(pb::CancellationStatus_Name(status), "CANCELLATION_STATUS_");
 }
 
+std::string leg_words(const pb::CancellationLeg& leg) {
+  return fmt::format("{} of {} is {}{}", what(leg), format_money(leg.amount()), status_of(leg),
+                     leg.reason().empty() ? "" : ": " + leg.reason());
+}
+
 std::string plan_summary(const pb::CancelOrderResponse& plan) {
   const pb::Money refund = planned(plan.report(), pb::TRANSACTION_KIND_REFUND);
   const pb::Money release = planned(plan.report(), pb::TRANSACTION_KIND_VOID);

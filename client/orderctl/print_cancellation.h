@@ -10,6 +10,9 @@ namespace orderd::cli {
 
 std::string cancellation_status_text(orders::v1::CancellationStatus status);
 
+/// "refund of 25.50 EUR is initiated"
+std::string leg_words(const orders::v1::CancellationLeg& leg);
+
 /// What `CancelOrder` with `validate_only` answered: what would be returned, and how.
 void print_cancellation_plan(const orders::v1::CancelOrderResponse& plan);
 

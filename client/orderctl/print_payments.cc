@@ -69,6 +69,12 @@ std::string transaction_status_text(pb::TransactionStatus status) {
   return enum_text(pb::TransactionStatus_Name(status), "TRANSACTION_STATUS_");
 }
 
+std::string transaction_words(const pb::PaymentTransaction& transaction) {
+  return fmt::format("{} of {} is {}{}", kind_text(transaction), format_money(transaction.amount()),
+                     transaction_status_text(transaction.status()),
+                     transaction.reason().empty() ? "" : ": " + transaction.reason());
+}
+
 void print_payments(const pb::Order& order) {
   for (const auto& payment : order.payments()) {
     fmt::print("\npayment {}: {} {}{}\n", printable(payment.payment_id()),
@@ -86,9 +92,7 @@ void print_payments(const pb::Order& order) {
                format_time(payment.expire_time()), attention_text(payment)});
     table.print(2);
     for (const auto& transaction : payment.open_transactions()) {
-      fmt::print("  {} of {} is {}{}\n", kind_text(transaction), format_money(transaction.amount()),
-                 transaction_status_text(transaction.status()),
-                 transaction.reason().empty() ? "" : ": " + printable(transaction.reason()));
+      fmt::print("  {}\n", printable(transaction_words(transaction)));
     }
     print_refused_actions(order, payment);
   }

@@ -17,6 +17,9 @@ std::string payment_status_text(orders::v1::PaymentStatus status);
 std::string transaction_kind_text(orders::v1::TransactionKind kind);
 std::string transaction_status_text(orders::v1::TransactionStatus status);
 
+/// "capture of 10.00 EUR is failed: CARD_DECLINED"
+std::string transaction_words(const orders::v1::PaymentTransaction& transaction);
+
 /// The payments of an order, one below the other: where it is, its status and amounts, and what
 /// can't be done with it although there is money in it.
 void print_payments(const orders::v1::Order& order);

@@ -37,27 +37,42 @@ void print_tracking_numbers(const pb::Shipment& shipment) {
   }
 }
 
-}  // namespace
+/// Pieces by delivery state, in the order of the lines.
+using Counts = std::vector<std::pair<std::string, std::int64_t>>;
 
-std::string delivery_summary(const pb::Order& order) {
-  std::vector<std::pair<std::string, std::int64_t>> counts;
-  for (const auto& shipment : order.shipments()) {
-    for (const auto& line : shipment.lines()) {
-      const auto count = std::find_if(counts.begin(), counts.end(), [&](const auto& each) {
-        return each.first == line.delivery_state_id();
-      });
-      if (count == counts.end()) {
-        counts.emplace_back(line.delivery_state_id(), line.quantity());
-      } else {
-        count->second += line.quantity();
-      }
+void count_pieces(const pb::Shipment& shipment, Counts& counts) {
+  for (const auto& line : shipment.lines()) {
+    const auto count = std::find_if(counts.begin(), counts.end(), [&](const auto& each) {
+      return each.first == line.delivery_state_id();
+    });
+    if (count == counts.end()) {
+      counts.emplace_back(line.delivery_state_id(), line.quantity());
+    } else {
+      count->second += line.quantity();
     }
   }
+}
+
+std::string to_text(const Counts& counts) {
   std::string text;
   for (const auto& [state, count] : counts) {
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, state);
   }
   return text;
+}
+
+}  // namespace
+
+std::string delivery_summary(const pb::Order& order) {
+  Counts counts;
+  for (const auto& shipment : order.shipments()) count_pieces(shipment, counts);
+  return to_text(counts);
+}
+
+std::string delivery_summary(const pb::Shipment& shipment) {
+  Counts counts;
+  count_pieces(shipment, counts);
+  return to_text(counts);
 }
 
 std::string line_text(const pb::Order& order, const std::string& line_id) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <regex>
+#include <utility>
 
 #include "client/orderctl/cli.h"
 
@@ -44,6 +45,26 @@ bool unsafe(char32_t code) {
          (code >= 0x2066 && code <= 0x2069) || code == 0x2028 || code == 0x2029;
 }
 
+void widen(std::vector<std::size_t>& widths, const std::vector<std::string>& row) {
+  widths.resize(row.size());
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    widths[i] = std::max(widths[i], display_width(row[i]));
+  }
+}
+
+/// `right` says which columns are aligned to the right.
+void print_row(const std::vector<std::string>& row, const std::vector<std::size_t>& widths,
+               const std::vector<bool>& right, int indent) {
+  std::string line(static_cast<std::size_t>(indent), ' ');
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const std::string padding(widths[i] - display_width(row[i]), ' ');
+    if (i > 0) line += "  ";
+    line += right[i] ? padding + row[i] : row[i] + padding;
+  }
+  line.erase(line.find_last_not_of(' ') + 1);
+  fmt::print("{}\n", line);
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
@@ -70,6 +91,19 @@ std::size_t display_width(std::string_view text) {
     width += static_cast<std::size_t>(columns < 0 ? 1 : columns);
   }
   return width;
+}
+
+std::string clipped(std::string_view text, std::size_t columns) {
+  if (display_width(text) <= columns) return std::string(text);
+  std::size_t width = 1;  // of the "…"
+  std::size_t at = 0;
+  while (true) {
+    std::size_t next = at;
+    next_code_point(text, next);
+    width += display_width(text.substr(at, next - at));
+    if (width > columns) return std::string(text.substr(0, at)) + "…";
+    at = next;
+  }
 }
 
 std::string format_time(const google::protobuf::Timestamp& time) {
@@ -109,24 +143,23 @@ void Table::add(std::vector<std::string> cells) {
 
 void Table::print(int indent) const {
   std::vector<std::size_t> widths;
-  for (const auto& heading : headings_) widths.push_back(display_width(heading));
-  for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], display_width(row[i]));
-    }
-  }
-  const auto print_row = [&](const std::vector<std::string>& row) {
-    std::string line(static_cast<std::size_t>(indent), ' ');
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - display_width(row[i]), ' ');
-      if (i > 0) line += "  ";
-      line += right_[i] ? padding + row[i] : row[i] + padding;
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    fmt::print("{}\n", line);
-  };
-  print_row(headings_);
-  for (const auto& row : rows_) print_row(row);
+  widen(widths, headings_);
+  for (const auto& row : rows_) widen(widths, row);
+  print_row(headings_, widths, right_, indent);
+  for (const auto& row : rows_) print_row(row, widths, right_, indent);
+}
+
+LiveTable::LiveTable(std::vector<std::string> headings, std::vector<std::size_t> widths)
+    : headings_(std::move(headings)), widths_(std::move(widths)) {
+  widen(widths_, headings_);
+}
+
+void LiveTable::print(std::vector<std::string> cells) {
+  for (auto& cell : cells) cell = printable(cell);
+  const std::vector<bool> right(cells.size(), false);
+  widen(widths_, cells);
+  if (!std::exchange(begun_, true)) print_row(headings_, widths_, right, 0);
+  print_row(cells, widths_, right, 0);
 }
 
 }  // namespace orderd::cli

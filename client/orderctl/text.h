@@ -17,6 +17,9 @@ std::string printable(std::string_view text);
 /// Columns that printable text takes on a terminal: wide characters take two, combining ones none.
 std::size_t display_width(std::string_view text);
 
+/// The beginning of a text, with "…" if that is not all of it; at most so many columns.
+std::string clipped(std::string_view text, std::size_t columns);
+
 /// "2026-11-23T08:30:00Z"; "-" if the message has no time.
 std::string format_time(const google::protobuf::Timestamp& time);
 
@@ -41,6 +44,19 @@ class Table {
   std::vector<std::string> headings_;
   std::vector<bool> right_;
   std::vector<std::vector<std::string>> rows_;
+};
+
+/// A table whose rows are printed as they come. A column becomes wider when a cell needs it.
+class LiveTable {
+ public:
+  /// All columns to the left, at least so wide. The headings are printed with the first row.
+  LiveTable(std::vector<std::string> headings, std::vector<std::size_t> widths);
+  void print(std::vector<std::string> cells);
+
+ private:
+  std::vector<std::string> headings_;
+  std::vector<std::size_t> widths_;
+  bool begun_ = false;
 };
 
 }  // namespace orderd::cli

@@ -73,6 +73,7 @@ TEST_F(ClientTest, EachMethodIsItsRpcAndMutationsHaveARequestId) {
       {"ListUnresolvedTransactions",
        [&] { return client_.list_unresolved_transactions_page({}).status(); }},
       {"ListEmails", [&] { return client_.list_emails_page({}).status(); }},
+      {"ListOrderEvents", [&] { return client_.list_order_events_page({}).status(); }},
       {"Authorize", [&] { return client_.authorize_at_sandbox({}).status(); }},
       {"GetOrderState", [&] { return client_.get_order_state({}).status(); }},
       {"ListOrderStates", [&] { return client_.list_order_states({}).status(); }},
@@ -313,6 +314,19 @@ TEST_F(PagingTest, EmailsAreARangeToo) {
   request.set_order_id("o");
   std::vector<std::string> seen;
   for (const auto& email : client_.list_emails(request)) seen.push_back(email->email_id());
+  EXPECT_THAT(seen, ElementsAre("o", "onext"));
+}
+
+TEST_F(PagingTest, EventsAreARangeToo) {
+  server_.on_list_events = [](const pb::ListOrderEventsRequest& request,
+                              pb::ListOrderEventsResponse& response) {
+    response.add_events()->set_etag(request.order_id() + request.page_token());
+    if (request.page_token().empty()) response.set_next_page_token("next");
+  };
+  pb::ListOrderEventsRequest request;
+  request.set_order_id("o");
+  std::vector<std::string> seen;
+  for (const auto& event : client_.list_order_events(request)) seen.push_back(event->etag());
   EXPECT_THAT(seen, ElementsAre("o", "onext"));
 }
 

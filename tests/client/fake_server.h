@@ -55,6 +55,7 @@ class FakeServer {
     std::chrono::system_clock::time_point deadline;
   };
   using Fault = std::function<grpc::Status(grpc::ServerContext&)>;
+  using WatchWriter = grpc::ServerWriter<pb::WatchOrdersResponse>;
   using ImportStream = grpc::ServerReaderWriter<pb::ImportOrdersResponse, pb::ImportOrdersRequest>;
 
   explicit FakeServer(int port = 0) : orders_(*this), settings_(*this), gateway_(*this) {
@@ -119,9 +120,16 @@ class FakeServer {
       on_abandon;
   std::function<void(const pb::ListEmailsRequest&, pb::ListEmailsResponse&)> on_list_emails;
   std::function<void(const pb::RetryEmailRequest&, pb::RetryEmailResponse&)> on_retry_email;
+  std::function<void(const pb::ListOrderEventsRequest&, pb::ListOrderEventsResponse&)>
+      on_list_events;
   std::function<void(const sandbox::AuthorizeRequest&, sandbox::AuthorizeResponse&)> on_authorize;
   /// `attempt` counts the streams from 0.
   std::function<grpc::Status(int attempt, grpc::ServerContext&, ImportStream&)> on_import;
+
+  /// `attempt` counts the watches from 0.
+  std::function<grpc::Status(int attempt, grpc::ServerContext&, const pb::WatchOrdersRequest&,
+                             WatchWriter&)>
+      on_watch;
 
  private:
   template <class Request>
@@ -195,6 +203,7 @@ class FakeServer {
     UNARY(AbandonCancellation, fake_.on_abandon)
     UNARY(ListEmails, fake_.on_list_emails)
     UNARY(RetryEmail, fake_.on_retry_email)
+    UNARY(ListOrderEvents, fake_.on_list_events)
 
     grpc::Status ImportOrders(grpc::ServerContext* context, ImportStream* stream) override {
       int attempt = 0;
@@ -203,6 +212,17 @@ class FakeServer {
         attempt = fake_.imports_++;
       }
       return fake_.on_import(attempt, *context, *stream);
+    }
+
+    grpc::Status WatchOrders(grpc::ServerContext* context, const pb::WatchOrdersRequest* request,
+                             WatchWriter* writer) override {
+      int attempt = 0;
+      {
+        std::lock_guard lock(fake_.mutex_);
+        attempt = fake_.watches_++;
+      }
+      if (auto status = fake_.enter("WatchOrders", *context, *request); !status.ok()) return status;
+      return fake_.on_watch(attempt, *context, *request, *writer);
     }
 
    private:
@@ -250,6 +270,7 @@ class FakeServer {
   std::deque<Fault> faults_;
   std::vector<Call> calls_;
   int imports_ = 0;
+  int watches_ = 0;
 
   Orders orders_;
   Settings settings_;
