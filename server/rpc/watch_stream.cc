@@ -133,6 +133,7 @@ void WatchStream::begin(std::int64_t position) {
 
 void WatchStream::look() {
   step([&] {
+    news_ = true;
     if (finished_) {
       if (!done_ && Clock::now() - last_message_ > kLastRead) context_.TryCancel();
     } else if (source_ == Source::kNone) {
@@ -199,10 +200,15 @@ bool WatchStream::write_from_feed() {
       fail(errors::watch_too_slow());
       return false;
     }
+    // What comes while this message is on its way is for the next look.
+    news_ = page.changes.size() == kChanges;
     if (page.changes.empty()) return false;
     std::string body;
     for (const watch::ChangePtr& change : page.changes) {
-      if (body.size() > kPageBytes) break;
+      if (body.size() > kPageBytes) {
+        news_ = true;
+        break;
+      }
       position_ = change->position;
       const auto picked = filter_->pick(*change);
       if (picked) add_field(Response::kChangesFieldNumber, *picked, body);
@@ -233,6 +239,7 @@ WatchStream::Next WatchStream::advance() {
   if (!ready_ && source_ == Source::kDatabase && token_checked_ &&
       !backend_.feed.read(position_, 0).behind) {
     source_ = Source::kFeed;
+    news_ = true;
   }
   const bool due = Clock::now() - last_message_ >= heartbeat_;
   if (ready_) {
@@ -252,7 +259,7 @@ WatchStream::Next WatchStream::advance() {
     };
   } else if (source_ != Source::kNone && (greet_ || due)) {
     write({});
-  } else if (source_ == Source::kFeed) {
+  } else if (source_ == Source::kFeed && news_) {
     if (!write_from_feed() && failure_) {
       finished_ = true;
       next.finish = std::move(failure_);

@@ -102,6 +102,8 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool token_checked_ = false;
   /// A token is to be sent though nothing has changed.
   bool greet_ = false;
+  /// The feed has something to read, or may have.
+  bool news_ = false;
   bool writing_ = false;
   bool reading_ = false;
   bool ended_ = false;

@@ -15,6 +15,11 @@ using Clock = std::chrono::steady_clock;
 constexpr int kRead = 500;
 /// Between two reads of the database, however many commits of others show.
 constexpr milliseconds kPace{5};
+/// How long what this server itself commits may take from being visible to being handed over.
+constexpr milliseconds kHandOver{5};
+/// Between two calls of the watchers for news: under load a message then holds many changes, which
+/// is what makes watchers cheap.
+constexpr milliseconds kLook{10};
 /// Watchers look at their clocks.
 constexpr milliseconds kTick{250};
 constexpr milliseconds kAfterFailure{500};
@@ -69,22 +74,34 @@ std::int64_t Feed::position() const {
 }
 
 void Feed::committed(std::vector<storage::FeedChange> changes) {
-  std::vector<ChangePtr> made;
-  made.reserve(changes.size());
-  for (storage::FeedChange& change : changes) {
-    made.push_back(std::make_shared<const Change>(std::move(change)));
-  }
+  if (changes.empty()) return;
   std::lock_guard lock(mutex_);
-  if (made.empty() || !listening_) return;
-  durable_ = std::max(durable_, made.back()->position);
-  if (known_ && made.front()->position <= position_ + 1) {
+  if (!listening_) return;
+  durable_ = std::max(durable_, changes.back().position);
+  handed_.push_back(std::move(changes));
+  wake_.notify_one();
+}
+
+void Feed::take_handed(std::unique_lock<std::mutex>& lock) {
+  while (!handed_.empty()) {
+    auto changes = std::move(handed_.front());
+    handed_.pop_front();
+    if (!known_ || changes.front().position > position_ + 1) {
+      // Another server's changes come first, and all of them are read at once.
+      handed_.clear();
+      must_read_ = true;
+      return;
+    }
+    lock.unlock();
+    std::vector<ChangePtr> made;
+    made.reserve(changes.size());
+    for (storage::FeedChange& change : changes) {
+      made.push_back(std::make_shared<const Change>(std::move(change)));
+    }
+    lock.lock();
     append(std::move(made));
     news_ = true;
-  } else {
-    // Another server's changes come first.
-    must_read_ = true;
   }
-  wake_.notify_one();
 }
 
 void Feed::append(std::vector<ChangePtr> changes) {
@@ -102,8 +119,26 @@ void Feed::append(std::vector<ChangePtr> changes) {
 
 void Feed::forget() {
   known_ = false;
+  must_read_ |= !handed_.empty();
+  handed_.clear();
   ring_.clear();
   ring_bytes_ = 0;
+}
+
+std::optional<std::int64_t> Feed::read_position() {
+  try {
+    return storage_.begin_read(Clock::now() + kSessionWait)->feed_position();
+  } catch (const storage::Error& error) {
+    failed(error);
+    return std::nullopt;
+  }
+}
+
+void Feed::failed(const storage::Error& error) {
+  std::lock_guard lock(mutex_);
+  if (!std::exchange(failing_, true)) {
+    spdlog::warn("the feed can't be read and is tried again: {}", error.what());
+  }
 }
 
 bool Feed::read_database() {
@@ -154,10 +189,7 @@ bool Feed::read_database() {
       if (!more) return true;
     }
   } catch (const storage::Error& error) {
-    std::lock_guard lock(mutex_);
-    if (!std::exchange(failing_, true)) {
-      spdlog::warn("the feed can't be read and is tried again: {}", error.what());
-    }
+    failed(error);
     return false;
   }
 }
@@ -166,6 +198,8 @@ void Feed::serve() {
   const bool polls = storage_.dialect() != "sqlite";  // else nobody else writes
   Clock::time_point next_read;                        // not before
   Clock::time_point next_poll;
+  Clock::time_point next_suspicion;
+  Clock::time_point next_look;
   Clock::time_point next_tick;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
@@ -175,9 +209,28 @@ void Feed::serve() {
       wake_.wait(lock, [this] { return stopping_ || !watchers_.empty(); });
       continue;
     }
+    const bool handed = !handed_.empty();
+    take_handed(lock);
     const auto now = Clock::now();
+    // A gap before what is handed over shows what others have done, so nobody need ask.
+    if (handed) next_poll = now + options_.poll;
     std::vector<std::shared_ptr<Watcher>> beginning;
-    if ((must_read_ && now >= next_read) || (polls && now >= next_poll)) {
+    if (polls && known_ && now >= next_poll) {
+      lock.unlock();
+      const auto head = read_position();
+      lock.lock();
+      next_poll = now + (head ? options_.poll : kAfterFailure);
+      if (head && *head > position_) {
+        suspected_ = *head;
+        next_suspicion = Clock::now() + kHandOver;
+      }
+    }
+    if (suspected_ > position_ && now >= next_suspicion) {
+      // Not ours, or it would have been handed over.
+      suspected_ = 0;
+      must_read_ = true;
+    }
+    if (must_read_ && now >= next_read) {
       must_read_ = false;
       std::vector<std::shared_ptr<Watcher>> joining;
       for (const Member& member : watchers_) {
@@ -187,7 +240,6 @@ void Feed::serve() {
       const bool done = read_database();
       lock.lock();
       next_read = Clock::now() + (done ? kPace : kAfterFailure);
-      next_poll = std::max(next_read, now + options_.poll);
       if (done) {
         if (std::exchange(failing_, false)) spdlog::info("the feed can be read again");
         beginning = std::move(joining);
@@ -196,7 +248,9 @@ void Feed::serve() {
       }
     }
     std::vector<std::shared_ptr<Watcher>> looking;
-    if (std::exchange(news_, false) || now >= next_tick) {
+    if ((news_ && now >= next_look) || now >= next_tick) {
+      news_ = false;
+      next_look = now + kLook;
       next_tick = now + kTick;
       for (const Member& member : watchers_) looking.push_back(member.watcher);
     }
@@ -213,10 +267,12 @@ void Feed::serve() {
     lock.lock();
     auto until = next_tick;
     if (polls) until = std::min(until, next_poll);
+    if (suspected_ > position_) until = std::min(until, next_suspicion);
     if (must_read_) until = std::min(until, next_read);
+    if (news_) until = std::min(until, next_look);
     const bool must_read = must_read_;
     wake_.wait_until(lock, until, [&] {
-      return stopping_ || news_ || watchers_.empty() || must_read_ != must_read;
+      return stopping_ || watchers_.empty() || must_read_ != must_read || !handed_.empty();
     });
   }
   std::vector<Member> last;

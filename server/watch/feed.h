@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -81,10 +82,15 @@ class Feed final : public engine::CommitListener {
   };
 
   void serve();
+  /// What the database has come to; nothing if it can't be reached.
+  std::optional<std::int64_t> read_position();
   /// Reads what the database has behind the position. False if it can't be reached.
   bool read_database();
+  void failed(const storage::Error& error);
   // Under the mutex.
   void append(std::vector<ChangePtr> changes);
+  /// Takes over what the engine has handed over, if that is what comes next.
+  void take_handed(std::unique_lock<std::mutex>& lock);
   void forget();
 
   storage::Storage& storage_;
@@ -99,6 +105,10 @@ class Feed final : public engine::CommitListener {
   std::int64_t position_ = 0;
   /// Up to here this server has seen COMMIT return, so everything before it is on disk too.
   std::int64_t durable_ = 0;
+  /// A position that the database has come to and this has not; 0: none.
+  std::int64_t suspected_ = 0;
+  /// Of this server, each batch's; not looked at yet.
+  std::deque<std::vector<storage::FeedChange>> handed_;
   /// The last changes, up to `position_`.
   std::deque<ChangePtr> ring_;
   std::size_t ring_bytes_ = 0;

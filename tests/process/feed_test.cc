@@ -1,3 +1,4 @@
+#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -131,6 +132,48 @@ TEST_P(FeedChecker, EveryChangeReachesEveryWatcherOnceAndInOrder) {
   for (const auto& record : watchers.records()) std::cout << " " << record->resumed;
   std::cout << std::endl;
   check(watchers, orders);
+}
+
+/// The first message of a watch, and the code with which it ends if there is none.
+grpc::StatusCode first_message(const std::string& address, const std::string& token,
+                               pb::WatchOrdersResponse& message) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
+  pb::WatchOrdersRequest request;
+  request.set_resume_token(token);
+  const auto stub =
+      pb::OrderService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  const auto stream = stub->WatchOrders(&context, request);
+  if (!stream->Read(&message)) return stream->Finish().error_code();
+  context.TryCancel();
+  for (pb::WatchOrdersResponse rest; stream->Read(&rest);) {
+  }
+  stream->Finish();
+  return grpc::StatusCode::OK;
+}
+
+class FeedRetention : public testing::TestWithParam<Backend> {};
+INSTANTIATE_TEST_SUITE_P(, FeedRetention, testing::Values(Backend::kSqlite, Backend::kMariadb),
+                         backend_name);
+
+TEST_P(FeedRetention, ATokenExpiresWhenWhatFollowsItIsOldEnough) {
+  const TestDatabase database = TestDatabase::create(GetParam());
+  ServerProcess server(database.url(), {.more_arguments = {"--feed-retention", "1"}});
+  const client::Client client = strict_client(server.address());
+  pb::WatchOrdersResponse message;
+  ASSERT_EQ(first_message(server.address(), "", message), grpc::StatusCode::OK);
+  const std::string token = message.resume_token();
+  // Nothing has happened since, however long ago it was: it is as good as new.
+  ASSERT_EQ(first_message(server.address(), token, message), grpc::StatusCode::OK);
+  ASSERT_TRUE(client.create_order(empty_order()).ok());
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  grpc::StatusCode code = grpc::StatusCode::OK;
+  while (code == grpc::StatusCode::OK && std::chrono::steady_clock::now() < end) {
+    code = first_message(server.address(), token, message);
+  }
+  EXPECT_EQ(code, grpc::StatusCode::OUT_OF_RANGE);
+  EXPECT_EQ(first_message(server.address(), "", message), grpc::StatusCode::OK);
+  EXPECT_EQ(server.terminate(), 0);
 }
 
 }  // namespace
