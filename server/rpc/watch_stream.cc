@@ -23,7 +23,7 @@ constexpr std::chrono::seconds kHeartbeat{15};
 constexpr std::chrono::seconds kBeginPatience{10};
 constexpr milliseconds kRetryDelay{500};
 /// How long a client may take to read what is on its way before the status; then the call is cut.
-constexpr std::chrono::seconds kLastRead{5};
+constexpr std::chrono::seconds kLastRead{60};
 /// Changes that are looked at for one message.
 constexpr std::size_t kChanges = 500;
 /// Rows that one step of a snapshot looks at.

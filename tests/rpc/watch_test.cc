@@ -367,7 +367,7 @@ TEST_P(SlowWatchTest, WhoDoesNotKeepUpIsEndedAndLosesNothing) {
   const auto slow = watch();
   const auto fast = watch();
   // More than fits between the server and a client that does not read.
-  constexpr int kNotes = 1500;
+  constexpr int kNotes = 500;
   for (int i = 0; i < kNotes; ++i) {
     pb::AddNoteRequest request;
     request.set_order_id(order.order_id());
