@@ -110,6 +110,8 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchOrdersResponse
 bool resumable(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kResourceExhausted:
+    // Not by this client: a server or a proxy has cut the stream.
+    case absl::StatusCode::kCancelled:
       return true;
     case absl::StatusCode::kAborted:
       return details(status).reason == "WATCH_TOO_SLOW" || internal::worth_retrying(status);
