@@ -54,7 +54,7 @@ constexpr milliseconds kSettingsRefresh{500};
 constexpr std::chrono::minutes kSweep{10};
 constexpr hours kRequestLife{48};
 constexpr int kSweepStep = 1000;
-constexpr hours kTrim{1};
+constexpr std::chrono::minutes kTrim{5};
 constexpr seconds kDrain{10};
 
 /// Keeps the settings that reads use at most about half a second behind. Ticks on the io thread,
@@ -102,11 +102,12 @@ void sweep(storage::Storage& storage, const std::atomic<bool>& stopping) {
 }
 
 /// Lets go of changes that no watcher can go on from any more.
-void trim(storage::Storage& storage, milliseconds retention) {
+void trim(storage::Storage& storage, milliseconds retention, const std::atomic<bool>& stopping) {
   const Micros now = wall_clock();
   const auto kept = std::chrono::duration_cast<std::chrono::microseconds>(retention).count();
   try {
-    storage.trim_feed(now, now - kept, kept / 100);
+    while (!stopping && storage.trim_feed(now, now - kept, kept / 100)) {
+    }
   } catch (const storage::Error& error) {
     spdlog::warn("trimming the feed failed and will be tried again: {}", error.what());
   }
@@ -208,8 +209,9 @@ int serve(const ops::Config& config) {
   ops::Background sweeping(kSweep, [&](const auto& stopping) { sweep(*storage, stopping); });
   ops::Background reconciling(config.reconcile_interval,
                               [&](const auto&) { reconcile(reconciler); });
-  ops::Background trimming(std::min<milliseconds>(kTrim, config.feed_retention / 50),
-                           [&](const auto&) { trim(*storage, config.feed_retention); });
+  ops::Background trimming(
+      std::min<milliseconds>(kTrim, config.feed_retention / 50),
+      [&](const auto& stopping) { trim(*storage, config.feed_retention, stopping); });
   mail->start(*storage, engine);
   std::thread timers([&io] { io.run(); });
   spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",

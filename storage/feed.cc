@@ -12,6 +12,11 @@ namespace {
 
 /// Positions of one partition of the feed.
 constexpr std::int64_t kPartition = 1'000'000;
+/// Empty partitions that are made at once, when half of them are left: hours at full load.
+constexpr int kAhead = 30;
+/// In seconds: for the table's lock to change partitions, and for all else (database.cc).
+constexpr int kShortPatience = 1;
+constexpr int kPatience = 5;
 /// Rows that one statement removes where there are no partitions.
 constexpr std::int64_t kTrimStep = 10'000;
 
@@ -57,36 +62,44 @@ std::vector<std::int64_t> partition_bounds(Session& session) {
   return bounds;
 }
 
-/// Drops partitions that hold nothing behind `floor`, and keeps an empty one ahead of the position.
+/// For changes of the table, which nobody should wait behind for long.
+void set_patience(Session& session, int seconds) {
+  session.execute(session.sql() << "SET SESSION lock_wait_timeout = " << seconds);
+}
+
+/// Drops partitions that hold nothing behind `floor`, and keeps empty ones ahead of the position.
 void roll_partitions(Session& session, std::int64_t floor) {
   const std::int64_t position = read_feed_position(session);
-  std::vector<std::int64_t> bounds = partition_bounds(session);
-  std::int64_t last = bounds.empty() ? 1 : bounds.back();
-  while (last <= position + kPartition) {
-    last += kPartition;
-    session.execute(session.sql() << "ALTER TABLE feed REORGANIZE PARTITION pmax INTO (PARTITION p"
-                                  << last - 1 << " VALUES LESS THAN (" << last
-                                  << "), PARTITION pmax VALUES LESS THAN MAXVALUE)");
+  const std::vector<std::int64_t> bounds = partition_bounds(session);
+  const std::int64_t last = bounds.empty() ? 1 : bounds.back();
+  // The last partition has no bound. Rows that got there would be copied, so it must stay empty.
+  Sql add = session.sql();
+  add << "ALTER TABLE feed REORGANIZE PARTITION pmax INTO (";
+  const std::int64_t first = std::max(last / kPartition, position / kPartition) + 1;
+  for (int i = 0; i < kAhead; ++i) {
+    const std::int64_t end = (first + i) * kPartition;
+    add << "PARTITION p" << end << " VALUES LESS THAN (" << end + 1 << "), ";
   }
+  add << "PARTITION pmax VALUES LESS THAN MAXVALUE)";
+  if (last <= position + kAhead / 2 * kPartition) session.execute(add);
   for (const std::int64_t bound : bounds) {
     if (bound > floor + 1) break;
     session.execute(session.sql() << "ALTER TABLE feed DROP PARTITION p" << bound - 1);
   }
 }
 
-void delete_changes(Session& session, std::int64_t floor) {
-  while (true) {
-    std::int64_t first = 0;
-    {
-      Rows rows = session.query(session.sql() << "SELECT pos FROM feed ORDER BY pos LIMIT 1", 1);
-      if (!rows.next()) return;
-      first = rows.number(0);
-    }
-    if (first > floor) return;
-    Sql sql = session.sql();
-    sql << "DELETE FROM feed WHERE pos <= " << std::min(floor, first + kTrimStep - 1);
-    session.execute(sql);
+/// At most kTrimStep; whether there are more.
+bool delete_changes(Session& session, std::int64_t floor) {
+  std::int64_t first = 0;
+  {
+    Rows rows = session.query(session.sql() << "SELECT pos FROM feed ORDER BY pos LIMIT 1", 1);
+    if (!rows.next()) return false;
+    first = rows.number(0);
   }
+  if (first > floor) return false;
+  const std::int64_t last = std::min(floor, first + kTrimStep - 1);
+  session.execute(session.sql() << "DELETE FROM feed WHERE pos <= " << last);
+  return last < floor;
 }
 
 }  // namespace
@@ -190,16 +203,25 @@ void flush_log(Session& session) {
   session.execute(session.sql() << "UPDATE feed_flush SET n = n + 1 WHERE id = 1");
 }
 
-void trim_feed(Session& session, Micros now, Micros before, Micros mark_interval) {
+bool trim_feed(Session& session, Micros now, Micros before, Micros mark_interval) {
   set_mark(session, now, mark_interval);
   const auto mark = mark_before(session, before);
   const std::int64_t floor = mark ? mark->position : 0;
+  bool more = false;
   if (session.dialect() == Dialect::kMysql) {
-    roll_partitions(session, floor);
+    set_patience(session, kShortPatience);
+    try {
+      roll_partitions(session, floor);
+    } catch (const Error&) {
+      if (!session.doubtful()) set_patience(session, kPatience);
+      throw;
+    }
+    set_patience(session, kPatience);
   } else {
-    delete_changes(session, floor);
+    more = delete_changes(session, floor);
   }
   if (mark) session.execute(session.sql() << "DELETE FROM feed_marks WHERE time < " << mark->time);
+  return more;
 }
 
 }  // namespace orderd::storage

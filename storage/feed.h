@@ -22,6 +22,6 @@ std::vector<ScannedOrder> scan_orders(Session& session, const Uuid& after, int l
 /// See `Storage::make_durable`.
 void flush_log(Session& session);
 /// See `Storage::trim_feed`.
-void trim_feed(Session& session, Micros now, Micros before, Micros mark_interval);
+bool trim_feed(Session& session, Micros now, Micros before, Micros mark_interval);
 
 }  // namespace orderd::storage

@@ -177,7 +177,10 @@ class StorageImpl : public Storage {
       lease->commit();
       return false;
     } catch (const Error& error) {
-      if (error.kind() == Kind::kDuplicate) return true;
+      if (error.kind() == Kind::kDuplicate) {
+        make_durable();  // it is visible, so far
+        return true;
+      }
       if (error.kind() == Kind::kInternal || error.kind() == Kind::kSchema) throw;
       throw Error(Kind::kUnavailable, "the lost COMMIT can't be settled now");
     }
@@ -222,9 +225,9 @@ class StorageImpl : public Storage {
     flush_log(*lease);
   }
 
-  void trim_feed(Micros now, Micros before, Micros mark_interval) override {
+  bool trim_feed(Micros now, Micros before, Micros mark_interval) override {
     Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
-    storage::trim_feed(*lease, now, before, mark_interval);
+    return storage::trim_feed(*lease, now, before, mark_interval);
   }
 
   std::string secret() override {

@@ -417,8 +417,8 @@ class Storage {
   /// Removes from the feed what nobody can go on from: changes that were committed before that time
   /// (unless they share a partition with later ones; see `ReadTransaction::feed_floor`). To be
   /// called regularly: times are known to the interval between calls, or to `mark_interval` if that
-  /// is longer.
-  virtual void trim_feed(Micros now, Micros before, Micros mark_interval) = 0;
+  /// is longer. True: there is more to remove, call again.
+  virtual bool trim_feed(Micros now, Micros before, Micros mark_interval) = 0;
 
   /// A random secret that all servers of this database share and that outlives them.
   virtual std::string secret() = 0;

@@ -25,10 +25,17 @@ constexpr milliseconds kRetryDelay{500};
 /// How long a client may take to read what is on its way before the status; then the call is cut.
 constexpr std::chrono::seconds kLastRead{60};
 /// Changes that are looked at for one message.
-constexpr std::size_t kChanges = 500;
+constexpr std::size_t kChanges = 200;
+/// A message ends before it would become larger, unless it holds one change or order only.
+constexpr std::size_t kMessageBytes = 256u << 10;
 /// Rows that one step of a snapshot looks at.
 constexpr int kOrders = 1000;
 constexpr std::size_t kLoads = 100;
+
+/// Whether the message has room for a part of this size.
+bool has_room(const std::string& body, std::size_t bytes) {
+  return body.empty() || body.size() + bytes <= kMessageBytes;
+}
 
 /// Adds a field of the response that is a message, or text.
 void add_field(int field, const std::string& bytes, std::string& body) {
@@ -63,7 +70,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchStream::start(const Guard& guar
   } catch (const std::exception&) {
     status = errors::internal();
   }
-  if (status.ok() && !backend.feed.add(stream)) status = errors::overloaded(kRetryDelay);
+  if (status.ok() && !backend.feed.add(stream)) {
+    status = backend.feed.stopping() ? errors::shutting_down() : errors::overloaded(kRetryDelay);
+  }
   if (!status.ok()) stream->step([&] { stream->fail(status); });
   return stream.get();
 }
@@ -110,10 +119,12 @@ void WatchStream::step(Change change) {
     std::lock_guard lock(mutex_);
     change();
     next = advance();
+    // Under the mutex: a Finish may come to gRPC after a StartWrite, never the other way round.
+    // What gRPC calls because of it comes on other threads.
+    if (next.write) StartWrite(&out_);
+    if (next.finish) Finish(to_grpc(record_.end(*std::move(next.finish))));
   }
-  if (next.write) StartWrite(&out_);
   if (next.read) next.read();
-  if (next.finish) Finish(to_grpc(record_.end(*std::move(next.finish))));
 }
 
 void WatchStream::begin(std::int64_t position) {
@@ -135,7 +146,7 @@ void WatchStream::look() {
   step([&] {
     news_ = true;
     if (finished_) {
-      if (!done_ && Clock::now() - last_message_ > kLastRead) context_.TryCancel();
+      if (!done_ && Clock::now() - finish_time_ > kLastRead) context_.TryCancel();
     } else if (source_ == Source::kNone) {
       if (Clock::now() - started_ > kBeginPatience) {
         fail(errors::database_unavailable(kRetryDelay));
@@ -192,30 +203,31 @@ void WatchStream::write(std::string body) {
   ready_ = std::move(body);
 }
 
-/// Makes a message of what the feed has. False if there is nothing to say, or nothing to say it of.
-bool WatchStream::write_from_feed() {
+/// Makes a message of what the feed has, if there is something to say.
+void WatchStream::write_from_feed() {
   while (true) {
     const auto page = backend_.feed.read(position_, kChanges);
     if (page.behind) {
-      fail(errors::watch_too_slow());
-      return false;
+      // More came at once than is kept; it was not this client that was slow.
+      source_ = Source::kDatabase;
+      return;
     }
     // What comes while this message is on its way is for the next look.
     news_ = page.changes.size() == kChanges;
-    if (page.changes.empty()) return false;
+    if (page.changes.empty()) return;
     std::string body;
     for (const watch::ChangePtr& change : page.changes) {
-      if (body.size() > kPageBytes) {
+      const auto picked = filter_->pick(*change);
+      if (picked && !has_room(body, picked->size())) {
         news_ = true;
         break;
       }
       position_ = change->position;
-      const auto picked = filter_->pick(*change);
       if (picked) add_field(Response::kChangesFieldNumber, *picked, body);
     }
     if (!body.empty()) {
       write(std::move(body));
-      return true;
+      return;
     }
   }
 }
@@ -226,11 +238,13 @@ WatchStream::Next WatchStream::advance() {
   if (failure_) {
     // What is on its way to a slow client stays before the status.
     finished_ = true;
+    finish_time_ = Clock::now();
     next.finish = std::move(failure_);
     return next;
   }
   if (ended_ && (writing_ || source_ == Source::kNone)) {
     finished_ = true;
+    finish_time_ = Clock::now();
     next.finish = errors::shutting_down();
     return next;
   }
@@ -245,9 +259,10 @@ WatchStream::Next WatchStream::advance() {
   if (ready_) {
     // Made by a read.
   } else if (ended_) {
-    // The last token, then the end.
+    // What there is, with the last token, then the end.
+    if (source_ == Source::kFeed) write_from_feed();
     source_ = Source::kNone;
-    write({});
+    if (!ready_) write({});
   } else if (has_token_ && !token_checked_ && source_ != Source::kNone) {
     next.read = [this] {
       backend_.reader.run(
@@ -260,12 +275,10 @@ WatchStream::Next WatchStream::advance() {
   } else if (source_ != Source::kNone && (greet_ || due)) {
     write({});
   } else if (source_ == Source::kFeed && news_) {
-    if (!write_from_feed() && failure_) {
-      finished_ = true;
-      next.finish = std::move(failure_);
-      return next;
-    }
-  } else if (source_ == Source::kDatabase || source_ == Source::kSnapshot) {
+    write_from_feed();
+  }
+  if (!ready_ && !next.read && !ended_ &&
+      (source_ == Source::kDatabase || source_ == Source::kSnapshot)) {
     const auto work =
         source_ == Source::kDatabase ? &WatchStream::read_changes : &WatchStream::read_snapshot;
     next.read = [this, work] {
@@ -306,17 +319,17 @@ void WatchStream::read_changes(storage::ReadTransaction& tx) {
   std::string body;
   std::int64_t last = after;
   for (auto& row : tx.list_changes(after, static_cast<int>(kChanges))) {
-    if (row.position > known || body.size() > kPageBytes) break;
-    if (row.position != last + 1) break;
-    last = row.position;
+    if (row.position > known || row.position != last + 1) break;
     const watch::Change change(std::move(row));
     const auto picked = filter_->pick(change);
+    if (picked && !has_room(body, picked->size())) break;
+    last = change.position;
     if (picked) add_field(Response::kChangesFieldNumber, *picked, body);
   }
   step([&] {
     reading_ = false;
-    // What follows was dropped meanwhile.
-    if (last == after && after < known) return fail(errors::watch_token_expired());
+    // What follows was dropped meanwhile, or the database was set back.
+    if (last == after && after != known) return fail(errors::watch_token_expired());
     position_ = last;
     if (!body.empty()) write(std::move(body));
   });
@@ -343,15 +356,15 @@ void WatchStream::read_snapshot(storage::ReadTransaction& tx) {
       });
     }
     for (const auto& row : changes) {
-      if (body.size() > kPageBytes) break;
+      const bool shown = row.order_id <= after;
+      const auto picked = shown ? filter_->pick(watch::Change(row)) : std::nullopt;
+      if (picked && !has_room(body, picked->size())) break;
       position = row.position;
-      if (row.order_id > after) continue;
-      const auto picked = filter_->pick(watch::Change(row));
       if (picked) add_field(Response::kChangesFieldNumber, *picked, body);
     }
     current = position >= now;
   }
-  if (current && body.size() < kPageBytes) last = add_orders(tx, after, body);
+  if (current && has_room(body, 1)) last = add_orders(tx, after, body);
   // What was read may not be on disk yet.
   if (position > backend_.feed.position()) backend_.feed.make_durable();
   step([&] {
@@ -385,15 +398,19 @@ std::optional<Uuid> WatchStream::add_orders(storage::ReadTransaction& tx, const 
   }
   std::sort(wanted.begin(), wanted.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   // A few at a time: orders can be large.
+  Uuid delivered = after;
   for (std::span<const storage::OrderVersion> rest(wanted); !rest.empty();) {
     const auto some = rest.first(std::min(rest.size(), kLoads));
     rest = rest.subspan(some.size());
     for (const OrderPtr& stored : backend_.reader.load(tx, some)) {
       const pb::Order& order = stored->order;
-      if (!filter_->matches(stored->id, order.state_id(), order.labels())) continue;
-      add_field(Response::kSnapshotOrdersFieldNumber, order.SerializeAsString(), body);
-      // The rest comes with the next message.
-      if (body.size() > kPageBytes) return stored->id;
+      if (filter_->matches(stored->id, order.state_id(), order.labels())) {
+        const std::string bytes = order.SerializeAsString();
+        // The rest comes with the next message.
+        if (!has_room(body, bytes.size())) return delivered;
+        add_field(Response::kSnapshotOrdersFieldNumber, bytes, body);
+      }
+      delivered = stored->id;
     }
   }
   return last;

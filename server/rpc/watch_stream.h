@@ -44,7 +44,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   using Clock = std::chrono::steady_clock;
   /// Where the next changes come from.
   enum class Source { kNone, kSnapshot, kDatabase, kFeed };
-  /// What is left to do when the mutex is free again. After `finish` the stream may be gone.
+  /// What is to be done next. After `finish` the stream may be gone.
   struct Next {
     bool write = false;
     std::function<void()> read;
@@ -67,7 +67,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // Under the mutex.
   Next advance();
-  bool write_from_feed();
+  void write_from_feed();
   void write(std::string body);
   void fail(absl::Status status);
   std::string token() const;
@@ -108,6 +108,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool reading_ = false;
   bool ended_ = false;
   bool finished_ = false;
+  Clock::time_point finish_time_;
   bool done_ = false;
   /// A message that is ready to be written.
   std::optional<std::string> ready_;

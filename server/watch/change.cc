@@ -53,6 +53,7 @@ Change::Change(storage::FeedChange change)
   std::vector<const std::string*> all;
   for (const auto& event : events) all.push_back(&event.event);
   whole = order_change(order_id, version, all, /*left_filter=*/false);
+  bytes = sizeof(Change) + 2 * whole.size() + facts.SpaceUsedLong();
 }
 
 }  // namespace orderd::watch

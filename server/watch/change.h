@@ -23,6 +23,8 @@ struct Change {
   std::vector<storage::FeedChange::Event> events;
   /// A serialized OrderChange with all events that has not left anything.
   std::string whole;
+  /// About what all of this takes.
+  std::size_t bytes;
 };
 using ChangePtr = std::shared_ptr<const Change>;
 

@@ -12,7 +12,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 /// Changes that one statement reads.
-constexpr int kRead = 500;
+constexpr int kRead = 200;
 /// Between two reads of the database, however many commits of others show.
 constexpr milliseconds kPace{5};
 /// How long what this server itself commits may take from being visible to being handed over.
@@ -28,18 +28,22 @@ constexpr std::chrono::seconds kSessionWait{2};
 }  // namespace
 
 Feed::Feed(storage::Storage& storage, const Options& options)
-    : storage_(storage), options_(options), thread_([this] { serve(); }) {}
+    : storage_(storage),
+      options_(options),
+      serving_([this] { serve(); }),
+      following_([this] { follow(); }) {}
 
 Feed::~Feed() { stop(); }
 
 bool Feed::add(std::shared_ptr<Watcher> watcher) {
   std::lock_guard lock(mutex_);
   if (stopping_ || watchers_.size() >= options_.watchers) return false;
-  watchers_.push_back({std::move(watcher)});
+  watchers_.push_back({std::move(watcher), ++added_});
   // Whatever is committed from here on is handed over, or read below.
   listening_ = true;
   must_read_ = true;
   wake_.notify_one();
+  follow_.notify_one();
   return true;
 }
 
@@ -83,6 +87,8 @@ void Feed::committed(std::vector<storage::FeedChange> changes) {
 }
 
 void Feed::take_handed(std::unique_lock<std::mutex>& lock) {
+  // A gap before what is handed over shows what others have done, so nobody need ask meanwhile.
+  if (!handed_.empty()) last_handed_ = Clock::now();
   while (!handed_.empty()) {
     auto changes = std::move(handed_.front());
     handed_.pop_front();
@@ -90,6 +96,7 @@ void Feed::take_handed(std::unique_lock<std::mutex>& lock) {
       // Another server's changes come first, and all of them are read at once.
       handed_.clear();
       must_read_ = true;
+      follow_.notify_one();
       return;
     }
     lock.unlock();
@@ -108,11 +115,11 @@ void Feed::append(std::vector<ChangePtr> changes) {
   for (ChangePtr& change : changes) {
     if (change->position != position_ + 1) continue;  // known already
     position_ = change->position;
-    ring_bytes_ += change->whole.size() * 2;  // and its events
+    ring_bytes_ += change->bytes;
     ring_.push_back(std::move(change));
   }
   while (ring_.size() > options_.changes || (ring_bytes_ > options_.bytes && ring_.size() > 1)) {
-    ring_bytes_ -= ring_.front()->whole.size() * 2;
+    ring_bytes_ -= ring_.front()->bytes;
     ring_.pop_front();
   }
 }
@@ -128,17 +135,21 @@ void Feed::forget() {
 std::optional<std::int64_t> Feed::read_position() {
   try {
     return storage_.begin_read(Clock::now() + kSessionWait)->feed_position();
-  } catch (const storage::Error& error) {
+  } catch (const std::exception& error) {
     failed(error);
     return std::nullopt;
   }
 }
 
-void Feed::failed(const storage::Error& error) {
+void Feed::failed(const std::exception& error) {
   std::lock_guard lock(mutex_);
   if (!std::exchange(failing_, true)) {
     spdlog::warn("the feed can't be read and is tried again: {}", error.what());
   }
+}
+
+void Feed::answered() {
+  if (std::exchange(failing_, false)) spdlog::info("the feed can be read again");
 }
 
 bool Feed::read_database() {
@@ -180,6 +191,7 @@ bool Feed::read_database() {
         forget();
         position_ = last;
         known_ = true;
+        news_ = true;
         return true;
       }
       if (changes.empty()) return true;
@@ -188,39 +200,36 @@ bool Feed::read_database() {
       news_ = true;
       if (!more) return true;
     }
-  } catch (const storage::Error& error) {
+  } catch (const std::exception& error) {
     failed(error);
     return false;
   }
 }
 
-void Feed::serve() {
+void Feed::follow() {
   const bool polls = storage_.dialect() != "sqlite";  // else nobody else writes
   Clock::time_point next_read;                        // not before
   Clock::time_point next_poll;
   Clock::time_point next_suspicion;
-  Clock::time_point next_look;
-  Clock::time_point next_tick;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (watchers_.empty()) {
-      listening_ = false;
-      forget();
-      wake_.wait(lock, [this] { return stopping_ || !watchers_.empty(); });
+      follow_.wait(lock, [this] { return stopping_ || !watchers_.empty(); });
       continue;
     }
-    const bool handed = !handed_.empty();
-    take_handed(lock);
     const auto now = Clock::now();
-    // A gap before what is handed over shows what others have done, so nobody need ask.
-    if (handed) next_poll = now + options_.poll;
-    std::vector<std::shared_ptr<Watcher>> beginning;
+    next_poll = std::max(next_poll, last_handed_ + options_.poll);
     if (polls && known_ && now >= next_poll) {
       lock.unlock();
       const auto head = read_position();
       lock.lock();
+      if (head) answered();
       next_poll = now + (head ? options_.poll : kAfterFailure);
-      if (head && *head > position_) {
+      if (head && *head < position_) {
+        spdlog::error("the database has been set back from position {} to {}", position_, *head);
+        forget();
+        must_read_ = true;
+      } else if (head && *head > position_) {
         suspected_ = *head;
         next_suspicion = Clock::now() + kHandOver;
       }
@@ -232,19 +241,48 @@ void Feed::serve() {
     }
     if (must_read_ && now >= next_read) {
       must_read_ = false;
-      std::vector<std::shared_ptr<Watcher>> joining;
-      for (const Member& member : watchers_) {
-        if (!member.begun) joining.push_back(member.watcher);
-      }
+      const std::uint64_t last_added = added_;
       lock.unlock();
       const bool done = read_database();
       lock.lock();
       next_read = Clock::now() + (done ? kPace : kAfterFailure);
-      if (done) {
-        if (std::exchange(failing_, false)) spdlog::info("the feed can be read again");
-        beginning = std::move(joining);
-      } else {
-        must_read_ = true;
+      must_read_ |= !done;
+      if (done) answered();
+      for (Member& member : watchers_) {
+        if (!done || member.may_begin || member.number > last_added) continue;
+        member.may_begin = beginners_ = true;
+      }
+      wake_.notify_one();
+    }
+    auto until = now + kTick;
+    if (polls) until = std::min(until, next_poll);
+    if (suspected_ > position_) until = std::min(until, next_suspicion);
+    if (must_read_) until = std::min(until, next_read);
+    const bool must_read = must_read_;
+    follow_.wait_until(lock, until,
+                       [&] { return stopping_ || watchers_.empty() || must_read_ != must_read; });
+  }
+}
+
+void Feed::serve() {
+  Clock::time_point next_look;
+  Clock::time_point next_tick;
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (watchers_.empty()) {
+      listening_ = false;
+      forget();
+      wake_.wait(lock, [this] { return stopping_ || !watchers_.empty(); });
+      continue;
+    }
+    take_handed(lock);
+    const auto now = Clock::now();
+    std::vector<std::shared_ptr<Watcher>> beginning;
+    if (std::exchange(beginners_, false)) {
+      for (Member& member : watchers_) {
+        if (member.begun || !member.may_begin) continue;
+        member.begun = true;
+        beginning.push_back(member.watcher);
       }
     }
     std::vector<std::shared_ptr<Watcher>> looking;
@@ -254,10 +292,6 @@ void Feed::serve() {
       next_tick = now + kTick;
       for (const Member& member : watchers_) looking.push_back(member.watcher);
     }
-    for (Member& member : watchers_) {
-      member.begun |=
-          std::find(beginning.begin(), beginning.end(), member.watcher) != beginning.end();
-    }
     const std::int64_t position = position_;
     lock.unlock();
     for (const auto& watcher : beginning) watcher->begin(position);
@@ -265,16 +299,13 @@ void Feed::serve() {
     beginning.clear();  // destroyed without the mutex
     looking.clear();
     lock.lock();
-    auto until = next_tick;
-    if (polls) until = std::min(until, next_poll);
-    if (suspected_ > position_) until = std::min(until, next_suspicion);
-    if (must_read_) until = std::min(until, next_read);
-    if (news_) until = std::min(until, next_look);
-    const bool must_read = must_read_;
+    const auto until = news_ ? std::min(next_tick, next_look) : next_tick;
+    const bool news = news_;
     wake_.wait_until(lock, until, [&] {
-      return stopping_ || watchers_.empty() || must_read_ != must_read || !handed_.empty();
+      return stopping_ || watchers_.empty() || !handed_.empty() || beginners_ || news_ != news;
     });
   }
+  take_handed(lock);
   std::vector<Member> last;
   last.swap(watchers_);
   listening_ = false;
@@ -282,13 +313,20 @@ void Feed::serve() {
   for (const Member& member : last) member.watcher->end();
 }
 
+bool Feed::stopping() const {
+  std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
 void Feed::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     wake_.notify_all();
+    follow_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  if (serving_.joinable()) serving_.join();
+  if (following_.joinable()) following_.join();
 }
 
 }  // namespace orderd::watch

@@ -72,34 +72,45 @@ class Feed final : public engine::CommitListener {
   bool listening() const override { return listening_; }
   void committed(std::vector<storage::FeedChange> changes) override;
 
-  /// Ends the watchers and waits for the thread.
+  bool stopping() const;
+  /// Ends the watchers and waits for the threads.
   void stop();
 
  private:
   struct Member {
     std::shared_ptr<Watcher> watcher;
+    std::uint64_t number = 0;
+    /// The database has been read since it was added.
+    bool may_begin = false;
     bool begun = false;
   };
 
+  /// Takes what the engine hands over and calls the watchers; never waits for the database.
   void serve();
+  /// Reads what the engine does not hand over.
+  void follow();
   /// What the database has come to; nothing if it can't be reached.
   std::optional<std::int64_t> read_position();
   /// Reads what the database has behind the position. False if it can't be reached.
   bool read_database();
-  void failed(const storage::Error& error);
+  /// Log that the database can't be reached, and that it can again.
+  void failed(const std::exception& error);
   // Under the mutex.
   void append(std::vector<ChangePtr> changes);
   /// Takes over what the engine has handed over, if that is what comes next.
   void take_handed(std::unique_lock<std::mutex>& lock);
   void forget();
+  void answered();
 
   storage::Storage& storage_;
   const Options options_;
   std::atomic<bool> listening_ = false;
 
-  mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable wake_;
+  mutable std::mutex mutex_;        // guards what follows
+  std::condition_variable wake_;    // of `serve`
+  std::condition_variable follow_;  // of `follow`
   std::vector<Member> watchers_;
+  std::uint64_t added_ = 0;
   /// Whether `position_` means anything.
   bool known_ = false;
   std::int64_t position_ = 0;
@@ -109,15 +120,18 @@ class Feed final : public engine::CommitListener {
   std::int64_t suspected_ = 0;
   /// Of this server, each batch's; not looked at yet.
   std::deque<std::vector<storage::FeedChange>> handed_;
+  std::chrono::steady_clock::time_point last_handed_;
   /// The last changes, up to `position_`.
   std::deque<ChangePtr> ring_;
   std::size_t ring_bytes_ = 0;
   bool news_ = false;
+  bool beginners_ = false;
   bool must_read_ = false;
   bool failing_ = false;
   bool stopping_ = false;
 
-  std::thread thread_;
+  std::thread serving_;
+  std::thread following_;
 };
 
 }  // namespace orderd::watch

@@ -2,6 +2,9 @@
 -- such changes are delivered to every watcher that does not ask for other orders or types.
 -- oldest-binary: 4
 
+-- Nobody can go on from before this schema, and what follows copies the rows.
+TRUNCATE TABLE feed;
+
 -- A serialized ChangeFacts: what filters look at. Nothing: not known.
 ALTER TABLE feed ADD COLUMN facts MEDIUMBLOB NOT NULL DEFAULT ('');
 

@@ -67,8 +67,8 @@ class FaultyStorage final : public storage::Storage {
   }
   int sweep(Micros before, int limit) override { return real_->sweep(before, limit); }
   void make_durable() override { real_->make_durable(); }
-  void trim_feed(Micros now, Micros before, Micros mark_interval) override {
-    real_->trim_feed(now, before, mark_interval);
+  bool trim_feed(Micros now, Micros before, Micros mark_interval) override {
+    return real_->trim_feed(now, before, mark_interval);
   }
   std::string secret() override { return real_->secret(); }
   std::string_view dialect() const override { return real_->dialect(); }
