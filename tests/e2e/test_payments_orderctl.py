@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import signal
 import subprocess
 
 import pytest
@@ -351,7 +352,17 @@ def readme_commands():
     return [line.strip() for line in lines if line.startswith("    ")]
 
 
-def test_the_commands_of_the_readme(database):
+def run_until_it_is_ended(command, directory):
+    """A command that goes on until somebody ends it: Ctrl-C, once it says that it has begun."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          cwd=directory) as running:
+        begun = running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        output, errors = running.communicate(timeout=60)
+        return subprocess.CompletedProcess(command, running.returncode, output, begun + errors)
+
+
+def test_the_commands_of_the_readme(database, tmp_path):
     """Each orderctl command, as it stands there, against a server as scripts/run starts it."""
     commands = [line for line in readme_commands() if line.startswith("build/release/orderctl ")
                 and " import " not in line]
@@ -364,8 +375,11 @@ def test_the_commands_of_the_readme(database):
             pending = re.search(r"transaction (\S+)\)", seen)
             arguments = [pending.group(1) if argument == "TRANSACTION" else argument
                          for argument in shlex.split(command, comments=True)[1:]]
-            done = subprocess.run([ORDERCTL, "--server", run.address, *arguments],
-                                  capture_output=True, text=True, timeout=60)
+            call = [ORDERCTL, "--server", run.address, *arguments]
+            if arguments[0] == "watch":
+                done = run_until_it_is_ended(call, tmp_path)
+            else:
+                done = subprocess.run(call, capture_output=True, text=True, timeout=60)
             by_hand = "has to be made by hand" in done.stdout
             assert done.returncode == (UNSETTLED if by_hand else DONE), (command, done)
             if "transaction" in done.stdout:
