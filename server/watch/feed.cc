@@ -130,6 +130,8 @@ void Feed::forget() {
   handed_.clear();
   ring_.clear();
   ring_bytes_ = 0;
+  // They may be of a database that has been set back since.
+  durable_ = suspected_ = 0;
 }
 
 std::optional<std::int64_t> Feed::read_position() {
@@ -156,10 +158,12 @@ bool Feed::read_database() {
   try {
     while (true) {
       std::int64_t after = 0;
+      std::int64_t durable = 0;
       bool known = false;
       {
         std::lock_guard lock(mutex_);
         after = position_;
+        durable = durable_;
         known = known_;
       }
       std::vector<ChangePtr> changes;
@@ -175,25 +179,20 @@ bool Feed::read_database() {
           if (!changes.empty()) last = changes.back()->position;
         }
       }
-      bool on_disk = false;
-      {
-        std::lock_guard lock(mutex_);
-        on_disk = last <= durable_;
-      }
-      if (!on_disk && (last > after || !known)) storage_.make_durable();
+      if (last > durable) storage_.make_durable();
 
       std::lock_guard lock(mutex_);
-      durable_ = std::max(durable_, last);
       const bool gap = !changes.empty() && changes.front()->position > position_ + 1;
       if (!known || gap) {
         // Nobody was there to hand over what came before; or more than was kept was missed.
         if (gap) spdlog::error("the feed goes on behind a gap after position {}", position_);
         forget();
-        position_ = last;
+        durable_ = position_ = last;
         known_ = true;
         news_ = true;
         return true;
       }
+      durable_ = std::max(durable_, last);
       if (changes.empty()) return true;
       const bool more = changes.size() == static_cast<std::size_t>(kRead);
       append(std::move(changes));
