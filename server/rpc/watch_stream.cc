@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "server/orders/watch.h"
-#include "server/rpc/paging.h"
 #include "storage/wall_clock.h"
 
 namespace orderd::rpc {
@@ -124,20 +123,27 @@ void WatchStream::step(Change change) {
     if (next.write) StartWrite(&out_);
     if (next.finish) Finish(to_grpc(record_.end(*std::move(next.finish))));
   }
-  if (next.read) next.read();
+  if (next.read != nullptr) read(next.read);
+}
+
+void WatchStream::read(Read work) {
+  backend_.reader.run(
+      record_.abandoned(),
+      [self = shared_from_this(), work](storage::ReadTransaction& tx) { (*self.*work)(tx); },
+      [self = shared_from_this()](absl::Status status) {
+        self->step([&] { self->fail(std::move(status)); });
+      });
 }
 
 void WatchStream::begin(std::int64_t position) {
   step([&] {
     greet_ = true;
-    source_ = snapshot_ ? Source::kSnapshot : Source::kFeed;
+    source_ = snapshot_ ? Source::kSnapshot : has_token_ ? Source::kDatabase : Source::kFeed;
     if (!has_token_) {
       position_ = position;
       token_checked_ = true;
     } else if (position_ > position) {
       fail(errors::watch_token_expired());  // a database that was set back
-    } else {
-      source_ = snapshot_ ? Source::kSnapshot : Source::kDatabase;
     }
   });
 }
@@ -264,31 +270,15 @@ WatchStream::Next WatchStream::advance() {
     source_ = Source::kNone;
     if (!ready_) write({});
   } else if (has_token_ && !token_checked_ && source_ != Source::kNone) {
-    next.read = [this] {
-      backend_.reader.run(
-          record_.abandoned(),
-          [self = shared_from_this()](storage::ReadTransaction& tx) { self->check_token(tx); },
-          [self = shared_from_this()](absl::Status status) {
-            self->step([&] { self->fail(std::move(status)); });
-          });
-    };
+    next.read = &WatchStream::check_token;
   } else if (source_ != Source::kNone && (greet_ || due)) {
     write({});
   } else if (source_ == Source::kFeed && news_) {
     write_from_feed();
   }
-  if (!ready_ && !next.read && !ended_ &&
-      (source_ == Source::kDatabase || source_ == Source::kSnapshot)) {
-    const auto work =
-        source_ == Source::kDatabase ? &WatchStream::read_changes : &WatchStream::read_snapshot;
-    next.read = [this, work] {
-      backend_.reader.run(
-          record_.abandoned(),
-          [self = shared_from_this(), work](storage::ReadTransaction& tx) { (*self.*work)(tx); },
-          [self = shared_from_this()](absl::Status status) {
-            self->step([&] { self->fail(std::move(status)); });
-          });
-    };
+  if (!ready_ && next.read == nullptr && !ended_) {
+    if (source_ == Source::kDatabase) next.read = &WatchStream::read_changes;
+    if (source_ == Source::kSnapshot) next.read = &WatchStream::read_snapshot;
   }
   if (ready_) {
     const grpc::Slice slice(*std::exchange(ready_, std::nullopt));

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,7 +25,8 @@ namespace orderd::rpc {
 /// At any time it stands at a position: all changes up to there have been delivered, of all orders
 /// or, while a snapshot is taken, of those up to the last one delivered. It reads what follows from
 /// the feed, which has the newest changes, or from the database if the feed has them no more. One
-/// that had been with the feed and fell behind is too slow and ended.
+/// whose message is on its way for so long that the feed has no more what follows is too slow and
+/// ended.
 class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                           public watch::Watcher,
                           public std::enable_shared_from_this<WatchStream> {
@@ -44,10 +44,11 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   using Clock = std::chrono::steady_clock;
   /// Where the next changes come from.
   enum class Source { kNone, kSnapshot, kDatabase, kFeed };
+  using Read = void (WatchStream::*)(storage::ReadTransaction&);
   /// What is to be done next. After `finish` the stream may be gone.
   struct Next {
     bool write = false;
-    std::function<void()> read;
+    Read read = nullptr;
     std::optional<absl::Status> finish;
   };
 
@@ -64,6 +65,8 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   /// Runs `change` under the mutex, goes on from there, and does what that wants done.
   template <class Change>
   void step(Change change);
+  /// Has a reader thread do it.
+  void read(Read work);
 
   // Under the mutex.
   Next advance();
