@@ -36,14 +36,18 @@ bool has_room(const std::string& body, std::size_t bytes) {
   return body.empty() || body.size() + bytes <= kMessageBytes;
 }
 
-/// Adds a field of the response that is a message, or text.
-void add_field(int field, const std::string& bytes, std::string& body) {
+/// Begins a field of the response that is a message, or text, and has so many bytes.
+void begin_field(int field, std::size_t bytes, std::string& body) {
   std::uint8_t head[16];
   std::uint8_t* end = google::protobuf::io::CodedOutputStream::WriteTagToArray(
       WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_LENGTH_DELIMITED), head);
   end = google::protobuf::io::CodedOutputStream::WriteVarint32ToArray(
-      static_cast<std::uint32_t>(bytes.size()), end);
+      static_cast<std::uint32_t>(bytes), end);
   body.append(reinterpret_cast<const char*>(head), static_cast<std::size_t>(end - head));
+}
+
+void add_field(int field, const std::string& bytes, std::string& body) {
+  begin_field(field, bytes.size(), body);
   body.append(bytes);
 }
 
@@ -209,6 +213,15 @@ void WatchStream::write(std::string body) {
   ready_ = std::move(body);
 }
 
+bool WatchStream::add_change(const watch::Change& change, std::string& body) const {
+  std::string rewritten;
+  const std::string* picked = filter_->pick(change, rewritten);
+  if (picked == nullptr) return true;
+  if (!has_room(body, picked->size())) return false;
+  add_field(Response::kChangesFieldNumber, *picked, body);
+  return true;
+}
+
 /// Makes a message of what the feed has, if there is something to say.
 void WatchStream::write_from_feed() {
   while (true) {
@@ -223,13 +236,11 @@ void WatchStream::write_from_feed() {
     if (page.changes.empty()) return;
     std::string body;
     for (const watch::ChangePtr& change : page.changes) {
-      const auto picked = filter_->pick(*change);
-      if (picked && !has_room(body, picked->size())) {
+      if (!add_change(*change, body)) {
         news_ = true;
         break;
       }
       position_ = change->position;
-      if (picked) add_field(Response::kChangesFieldNumber, *picked, body);
     }
     if (!body.empty()) {
       write(std::move(body));
@@ -311,10 +322,8 @@ void WatchStream::read_changes(storage::ReadTransaction& tx) {
   for (auto& row : tx.list_changes(after, static_cast<int>(kChanges))) {
     if (row.position > known || row.position != last + 1) break;
     const watch::Change change(std::move(row));
-    const auto picked = filter_->pick(change);
-    if (picked && !has_room(body, picked->size())) break;
+    if (!add_change(change, body)) break;
     last = change.position;
-    if (picked) add_field(Response::kChangesFieldNumber, *picked, body);
   }
   step([&] {
     reading_ = false;
@@ -338,19 +347,18 @@ void WatchStream::read_snapshot(storage::ReadTransaction& tx) {
   if (after == Uuid{}) {
     position = now;
   } else {
-    const auto changes = tx.list_changes(position, static_cast<int>(kChanges));
+    auto changes = tx.list_changes(position, static_cast<int>(kChanges));
     if (changes.empty() ? position < now : changes.front().position != position + 1) {
       return step([&] {
         reading_ = false;
         fail(errors::watch_token_expired());
       });
     }
-    for (const auto& row : changes) {
+    for (auto& row : changes) {
+      const std::int64_t reached = row.position;
       const bool shown = row.order_id <= after;
-      const auto picked = shown ? filter_->pick(watch::Change(row)) : std::nullopt;
-      if (picked && !has_room(body, picked->size())) break;
-      position = row.position;
-      if (picked) add_field(Response::kChangesFieldNumber, *picked, body);
+      if (shown && !add_change(watch::Change(std::move(row)), body)) break;
+      position = reached;
     }
     current = position >= now;
   }
@@ -395,10 +403,11 @@ std::optional<Uuid> WatchStream::add_orders(storage::ReadTransaction& tx, const 
     for (const OrderPtr& stored : backend_.reader.load(tx, some)) {
       const pb::Order& order = stored->order;
       if (filter_->matches(stored->id, order.state_id(), order.labels())) {
-        const std::string bytes = order.SerializeAsString();
+        const std::size_t bytes = order.ByteSizeLong();
         // The rest comes with the next message.
-        if (!has_room(body, bytes.size())) return delivered;
-        add_field(Response::kSnapshotOrdersFieldNumber, bytes, body);
+        if (!has_room(body, bytes)) return delivered;
+        begin_field(Response::kSnapshotOrdersFieldNumber, bytes, body);
+        order.AppendToString(&body);
       }
       delivered = stored->id;
     }

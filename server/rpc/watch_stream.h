@@ -75,6 +75,9 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void fail(absl::Status status);
   std::string token() const;
 
+  /// Adds what is to be delivered of the change to a message; false if there is no room for it.
+  bool add_change(const watch::Change& change, std::string& body) const;
+
   // On a reader thread.
   void check_token(storage::ReadTransaction& tx);
   void read_changes(storage::ReadTransaction& tx);

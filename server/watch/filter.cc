@@ -19,16 +19,20 @@ Filter::Filter(const orders::v1::WatchFilter& filter)
   orders_->erase(std::unique(orders_->begin(), orders_->end()), orders_->end());
 }
 
+bool Filter::wants_order(const Uuid& order_id) const {
+  return !orders_ || std::binary_search(orders_->begin(), orders_->end(), order_id);
+}
+
 bool Filter::matches(const Uuid& order_id, std::string_view state_id,
                      const google::protobuf::Map<std::string, std::string>& labels) const {
-  if (orders_ && !std::binary_search(orders_->begin(), orders_->end(), order_id)) return false;
-  return wants_state(state_id) && std::all_of(labels_.begin(), labels_.end(), [&](const auto& l) {
+  return wants_order(order_id) && wants_state(state_id) &&
+         std::all_of(labels_.begin(), labels_.end(), [&](const auto& l) {
            const auto it = labels.find(l.first);
            return it != labels.end() && it->second == l.second;
          });
 }
 
-std::optional<std::string> Filter::pick(const Change& change) const {
+const std::string* Filter::pick(const Change& change, std::string& rewritten) const {
   bool left = false;
   if (change.facts_known) {
     const auto& facts = change.facts;
@@ -37,21 +41,19 @@ std::optional<std::string> Filter::pick(const Change& change) const {
     if (facts.has_before()) {
       before = matches(change.order_id, facts.before().state_id(), facts.before().labels());
     }
-    if (!before && !after) return std::nullopt;
+    if (!before && !after) return nullptr;
     left = !after;
-  } else if (orders_ && !std::binary_search(orders_->begin(), orders_->end(), change.order_id)) {
-    return std::nullopt;
+  } else if (!wants_order(change.order_id)) {
+    return nullptr;
   }
-  if (types_.empty()) {
-    if (!left) return change.whole;
-    // Only what leaves is written again.
-  }
+  if (types_.empty() && !left) return &change.whole;
   std::vector<const std::string*> events;
   for (const auto& event : change.events) {
     if (types_.empty() || types_.contains(event.type)) events.push_back(&event.event);
   }
-  if (events.empty() && !types_.empty()) return std::nullopt;
-  return order_change(change.order_id, change.version, events, left);
+  if (events.empty() && !types_.empty()) return nullptr;
+  rewritten = order_change(change.order_id, change.version, events, left);
+  return &rewritten;
 }
 
 }  // namespace orderd::watch

@@ -28,11 +28,14 @@ class Filter {
   /// The orders that it is limited to, sorted; null: it is not.
   const std::vector<Uuid>* orders() const { return orders_ ? &*orders_ : nullptr; }
 
-  /// What is to be delivered of the change, a serialized OrderChange; nothing if the order matched
-  /// neither before nor after it, or if it has no event of the types that are wanted.
-  std::optional<std::string> pick(const Change& change) const;
+  /// What is to be delivered of the change, a serialized OrderChange: `change.whole`, or, where
+  /// that says too much, `rewritten`. Null if the order matched neither before nor after it, or if
+  /// it has no event of the types that are wanted.
+  const std::string* pick(const Change& change, std::string& rewritten) const;
 
  private:
+  bool wants_order(const Uuid& order_id) const;
+
   std::set<std::string, std::less<>> states_;
   std::set<int> types_;
   std::optional<std::vector<Uuid>> orders_;

@@ -35,8 +35,9 @@ Change moved(const std::string& from, const std::string& to) {
 }
 
 std::optional<pb::OrderChange> pick(const pb::WatchFilter& filter, const Change& change) {
-  const auto bytes = Filter(filter).pick(change);
-  if (!bytes) return std::nullopt;
+  std::string rewritten;
+  const std::string* bytes = Filter(filter).pick(change, rewritten);
+  if (bytes == nullptr) return std::nullopt;
   pb::OrderChange picked;
   EXPECT_TRUE(picked.ParseFromString(*bytes));
   EXPECT_EQ(picked.order_id(), kOrder.to_string());
