@@ -6,6 +6,7 @@
 
 #include "server/failpoint.h"
 #include "server/orders/errors.h"
+#include "server/orders/fields.h"
 #include "server/orders/payments.h"
 
 namespace orderd::engine {
@@ -35,15 +36,10 @@ std::string facts_of(const pb::Order* before, const pb::Order& after) {
   internal::ChangeFacts facts;
   facts.set_state_id(after.state_id());
   *facts.mutable_labels() = after.labels();
-  const auto same = [](const auto& a, const auto& b) {
-    return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& label) {
-             const auto it = b.find(label.first);
-             return it != b.end() && it->second == label.second;
-           });
-  };
   if (before == nullptr) {
     facts.set_created(true);
-  } else if (before->state_id() != after.state_id() || !same(before->labels(), after.labels())) {
+  } else if (before->state_id() != after.state_id() ||
+             !rules::same_labels(before->labels(), after.labels())) {
     facts.mutable_before()->set_state_id(before->state_id());
     *facts.mutable_before()->mutable_labels() = before->labels();
   }

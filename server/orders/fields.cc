@@ -92,6 +92,13 @@ void check_labels(const Labels& labels, const std::string& field, errors::Violat
   }
 }
 
+bool same_labels(const Labels& a, const Labels& b) {
+  return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& label) {
+           const auto it = b.find(label.first);
+           return it != b.end() && it->second == label.second;
+         });
+}
+
 void check_etag(std::string_view etag, const std::string& field, errors::Violations& violations) {
   check_text(etag, 0, 64, field, violations);
 }
@@ -100,6 +107,17 @@ void check_note(std::string_view body, pb::NoteVisibility visibility, const std:
                 errors::Violations& violations) {
   check_text(body, 1, 10'000, field + "body", violations);
   check_enum(pb::NoteVisibility_IsValid(visibility), field + "visibility", violations);
+}
+
+void check_ids(const google::protobuf::RepeatedPtrField<std::string>& ids, int most,
+               const std::string& field, errors::Violations& violations) {
+  if (ids.size() > most) {
+    violations.add(field, fmt::format("must be at most {} ids, not {}", most, ids.size()));
+    return;
+  }
+  for (int i = 0; i < ids.size(); ++i) {
+    check_id(ids[i], fmt::format("{}[{}]", field, i), violations);
+  }
 }
 
 void check_page_size(std::int32_t page_size, errors::Violations& violations) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <google/protobuf/map.h>
+#include <google/protobuf/repeated_ptr_field.h>
 #include <google/protobuf/timestamp.pb.h>
 
 #include "orders/v1/order.pb.h"
@@ -39,12 +40,16 @@ void check_email(std::string_view email, const std::string& field, errors::Viola
 void check_address(const pb::Address& address, const std::string& field,
                    errors::Violations& violations);
 void check_labels(const Labels& labels, const std::string& field, errors::Violations& violations);
+bool same_labels(const Labels& a, const Labels& b);
 void check_label_key(std::string_view key, const std::string& field,
                      errors::Violations& violations);
 void check_label_value(std::string_view value, const std::string& field,
                        errors::Violations& violations);
 void check_note(std::string_view body, pb::NoteVisibility visibility, const std::string& field,
                 errors::Violations& violations);
+/// At most `most` ids of any form.
+void check_ids(const google::protobuf::RepeatedPtrField<std::string>& ids, int most,
+               const std::string& field, errors::Violations& violations);
 void check_page_size(std::int32_t page_size, errors::Violations& violations);
 /// Of an enum whose zero means a default.
 void check_enum(bool is_valid, const std::string& field, errors::Violations& violations);

@@ -27,19 +27,8 @@ void check_range(const pb::TimeRange& range, const std::string& field,
   }
 }
 
-void check_ids(const google::protobuf::RepeatedPtrField<std::string>& ids, const std::string& field,
-               errors::Violations& violations) {
-  if (ids.size() > kMaxConditions) {
-    violations.add(field,
-                   fmt::format("must be at most {} states, not {}", kMaxConditions, ids.size()));
-    return;
-  }
-  for (int i = 0; i < ids.size(); ++i)
-    check_id(ids[i], fmt::format("{}[{}]", field, i), violations);
-}
-
 void check_filter(const pb::OrderFilter& filter, errors::Violations& violations) {
-  check_ids(filter.state_ids(), "filter.state_ids", violations);
+  check_ids(filter.state_ids(), kMaxConditions, "filter.state_ids", violations);
   check_text(filter.customer_email(), 0, 254, "filter.customer_email", violations);
   check_range(filter.order_time(), "filter.order_time", violations);
   check_range(filter.create_time(), "filter.create_time", violations);
@@ -63,7 +52,7 @@ void check_filter(const pb::OrderFilter& filter, errors::Violations& violations)
   }
   check_number(filter.tracking_number(), 0, 128, "filter.tracking_number", violations);
   check_text(filter.shipment_method_id(), 0, 64, "filter.shipment_method_id", violations);
-  check_ids(filter.delivery_state_ids(), "filter.delivery_state_ids", violations);
+  check_ids(filter.delivery_state_ids(), kMaxConditions, "filter.delivery_state_ids", violations);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "server/orders/update.h"
 
-#include <map>
-
 #include <fmt/format.h>
 #include <google/protobuf/util/field_mask_util.h>
 #include <google/protobuf/util/message_differencer.h>
@@ -50,11 +48,6 @@ void set_details(pb::Order& order, const pb::OrderDetails& details) {
     *order.mutable_shipping_address() = details.shipping_address();
   }
   *order.mutable_labels() = details.labels();
-}
-
-bool same_labels(const Labels& a, const Labels& b) {
-  return std::map<std::string_view, std::string_view>(a.begin(), a.end()) ==
-         std::map<std::string_view, std::string_view>(b.begin(), b.end());
 }
 
 bool addresses_differ(const pb::OrderDetails& a, const pb::OrderDetails& b) {

@@ -10,7 +10,6 @@ namespace {
 
 constexpr int kMaxConditions = 100;
 constexpr int kMaxOrders = 1000;
-constexpr int kMaxLabels = 50;
 constexpr std::size_t kMaxToken = 1000;
 constexpr std::int64_t kMaxHeartbeatSeconds = 600;
 
@@ -25,17 +24,6 @@ void check_types(const google::protobuf::RepeatedField<int>& types, const std::s
     const bool valid =
         pb::OrderEventType_IsValid(types[i]) && types[i] != pb::ORDER_EVENT_TYPE_UNSPECIFIED;
     check_enum(valid, fmt::format("{}[{}]", field, i), violations);
-  }
-}
-
-void check_ids(const google::protobuf::RepeatedPtrField<std::string>& ids, int most,
-               const std::string& field, errors::Violations& violations) {
-  if (ids.size() > most) {
-    violations.add(field, fmt::format("must be at most {} ids, not {}", most, ids.size()));
-    return;
-  }
-  for (int i = 0; i < ids.size(); ++i) {
-    check_id(ids[i], fmt::format("{}[{}]", field, i), violations);
   }
 }
 
@@ -55,15 +43,7 @@ absl::Status validate(const pb::WatchOrdersRequest& request) {
   check_ids(filter.state_ids(), kMaxConditions, "filter.state_ids", violations);
   check_types(filter.event_types(), "filter.event_types", violations);
   check_ids(filter.order_ids(), kMaxOrders, "filter.order_ids", violations);
-  if (filter.labels_size() > kMaxLabels) {
-    violations.add("filter.labels", fmt::format("must be at most {} labels, not {}", kMaxLabels,
-                                                filter.labels_size()));
-  } else {
-    for (const auto& [key, value] : filter.labels()) {
-      check_label_key(key, "filter.labels", violations);
-      check_label_value(value, fmt::format("filter.labels[{}]", key), violations);
-    }
-  }
+  check_labels(filter.labels(), "filter.labels", violations);
   check_text(request.resume_token(), 0, kMaxToken, "resume_token", violations);
   if (request.from_snapshot() && !request.resume_token().empty()) {
     violations.add("from_snapshot", "must not be set with resume_token, which knows its snapshot");
