@@ -3,8 +3,7 @@
 // Named places at which a test build can be made to fail. Compiled only with ORDERD_FAILPOINTS;
 // nothing otherwise.
 // - ORDERD_FAILPOINT=NAME[:N] kills the process with SIGKILL when it comes to the place NAME for
-// the
-//   N-th time (default 1).
+//   the N-th time (default 1).
 // - ORDERD_DISTURB=NAME disturbs each passing of the place NAME at random: half of them take up to
 //   20 ms longer, a tenth are to fail as if the database had said so.
 
