@@ -18,6 +18,7 @@
 #include "storage/session_pool.h"
 #include "storage/settings_rows.h"
 #include "storage/shipment_rows.h"
+#include "storage/wall_clock.h"
 #include "storage/write.h"
 
 namespace orderd::storage {
@@ -173,7 +174,7 @@ class StorageImpl : public Storage {
       Lease lease = pool_.lease(Role::kWrite, deadline);
       lease->begin(Role::kWrite);
       // If the other transaction is on its way still, this waits for its end.
-      insert_batch(*lease, batch_key, now());
+      insert_batch(*lease, batch_key, wall_clock());
       lease->commit();
       return false;
     } catch (const Error& error) {
@@ -243,11 +244,6 @@ class StorageImpl : public Storage {
   }
 
  private:
-  static Micros now() {
-    const auto time = std::chrono::system_clock::now().time_since_epoch();
-    return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
-  }
-
   /// Each chunk is a transaction of its own.
   static int sweep_table(Session& session, Fixed table, Fixed key, Micros before, int limit) {
     Sql select = session.sql();

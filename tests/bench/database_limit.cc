@@ -8,6 +8,7 @@
 
 #include "storage/database.h"
 #include "storage/storage.h"
+#include "storage/wall_clock.h"
 
 namespace orderd::bench {
 namespace {
@@ -15,12 +16,6 @@ namespace {
 constexpr const char* kTables[] = {
     "orders",         "order_items", "order_adjustments", "order_addresses",    "order_labels",
     "order_payments", "order_notes", "order_numbers",     "payment_references", "order_events"};
-
-std::int64_t now_micros() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 /// One connection and its prepared statements.
 class InvoiceWriter {
@@ -41,7 +36,7 @@ class InvoiceWriter {
     sql_ << "INSERT INTO invoice_numbers (value, order_id) VALUES (:v, UNHEX(:id))",
         soci::use(number), soci::use(id);
     const long long next = version + 1;
-    const long long now = now_micros();
+    const long long now = wall_clock();
     sql_ << "UPDATE orders SET invoice_number = :n, version = :v, update_time = :t "
             "WHERE id = UNHEX(:id)",
         soci::use(number), soci::use(next), soci::use(now), soci::use(id);

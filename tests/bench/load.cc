@@ -66,6 +66,11 @@ Figures figures_of(std::vector<std::uint32_t> latencies, double seconds, std::ui
   return figures;
 }
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 Connections::Connections(const std::string& server, int channels) {
   for (int i = 0; i < channels; ++i) {
     grpc::ChannelArguments arguments;

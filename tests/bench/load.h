@@ -23,6 +23,9 @@ struct Figures {
 /// Makes figures of latencies (in microseconds) measured over `seconds`. Sorts them.
 Figures figures_of(std::vector<std::uint32_t> latencies, double seconds, std::uint64_t errors);
 
+/// The middle one of some figures, at least one.
+double median(std::vector<double> values);
+
 /// Connections to one server, shared by all callers; as cheap as gRPC allows.
 class Connections {
  public:

@@ -40,11 +40,6 @@ void print(const std::string& what, int concurrency, const Figures& figures) {
   std::fflush(stdout);
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 /// UpdateInvoice by `callers` callers, each on orders of its own.
 Figures update_invoice(Connections& connections, const std::vector<std::string>& ids, int callers,
                        milliseconds duration, int round) {

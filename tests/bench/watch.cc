@@ -21,6 +21,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "storage/wall_clock.h"
 #include "tests/bench/database_limit.h"
 
 namespace orderd::bench {
@@ -35,12 +36,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int kCallers = 64;
 constexpr int kRate = 1000;
 constexpr int kChannels = 4;
-
-std::int64_t wall_micros() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 /// Watchers of everything, a thread each, over several connections.
 class Watchers {
@@ -75,7 +70,7 @@ class Watchers {
         connections_.stub(index).WatchOrders(contexts_[static_cast<std::size_t>(index)].get(), {});
     bool begun = false;
     for (pb::WatchOrdersResponse message; stream->Read(&message);) {
-      const std::int64_t now = wall_micros();
+      const std::int64_t now = wall_clock();
       heard_ += static_cast<std::uint64_t>(message.changes_size());
       if (begun && !timed_) continue;
       std::lock_guard lock(mutex_);
@@ -232,7 +227,7 @@ class Writer {
     const std::uint64_t n = ++count;
     call.context = std::make_unique<grpc::ClientContext>();
     call.request.set_order_id(ids_[n % ids_.size()]);
-    call.request.set_invoice_number("W" + std::to_string(wall_micros()) + "-" + std::to_string(n));
+    call.request.set_invoice_number("W" + std::to_string(wall_clock()) + "-" + std::to_string(n));
     connections_.stub(caller).async()->UpdateInvoice(
         call.context.get(), &call.request, &call.response,
         [done = std::move(done)](const grpc::Status& status) { done(status.ok()); });
@@ -261,11 +256,6 @@ std::uint64_t statements_of(soci::session& database) {
   std::string value;
   database << "SHOW GLOBAL STATUS LIKE 'Questions'", soci::into(name), soci::into(value);
   return std::stoull(value);
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 json measure_throughput(const WatchSetup& setup) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "server/payments/sandbox_ledger.h"
+#include "storage/wall_clock.h"
 #include "tests/money/money.h"
 #include "tests/process/database_check.h"
 
@@ -203,11 +204,7 @@ TEST_F(Race, TwoServersSettleAThousandAttemptsOnceEach) {
   }
   {
     // What was on the wire when the server died arrives.
-    payments::SandboxLedger book(folder_.book("shop"), [] {
-      return std::chrono::duration_cast<std::chrono::microseconds>(
-                 std::chrono::system_clock::now().time_since_epoch())
-          .count();
-    });
+    payments::SandboxLedger book(folder_.book("shop"), wall_clock);
     for (std::size_t i = 0; i < orders.size(); i += 2) {
       const std::string& id = attempts[orders[i].order_id];
       payments::SandboxLedger::Request request;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <random>
 
+#include "storage/wall_clock.h"
 #include "tests/payments/cancellation_fixture.h"
 
 // Cancellations whose server dies between any two steps, or is one of two: all money goes back, no
@@ -94,9 +95,7 @@ TEST_P(CancellationCrashTest, EveryStepLeavesThePaymentInTheReconcilersQueue) {
                       << paid_.order,
         1);
     if (!rows.next()) return std::nullopt;
-    return rows.number(0) - std::chrono::duration_cast<std::chrono::microseconds>(
-                                std::chrono::system_clock::now().time_since_epoch())
-                                .count();
+    return rows.number(0) - wall_clock();
   };
   constexpr Micros kSoon = 61'000'000;
   begin(*node_, paid_);

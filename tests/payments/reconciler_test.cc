@@ -10,6 +10,7 @@
 #include <atomic>
 #include <set>
 
+#include "storage/wall_clock.h"
 #include "tests/payments/payments_fixture.h"
 
 // What becomes of attempts and payments when nobody waits for them. Time is moved by moving what is
@@ -29,12 +30,6 @@ using testing::SizeIs;
 
 constexpr auto kSucceeded = pb::TRANSACTION_STATUS_SUCCEEDED;
 constexpr auto kUnknown = pb::TRANSACTION_STATUS_UNKNOWN;
-
-Micros now() {
-  return std::chrono::duration_cast<microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 /// No attempt belongs to its sender for any time: a server that died long ago.
 payments::Processor::Options without_lease() {
@@ -115,7 +110,7 @@ TEST_P(ReconcilerTest, AnAttemptThatTheGatewayDoesNotKnowIsSentAgainWithItsKey) 
   EXPECT_EQ(calls[0].attempt.amount_minor, 300);
   EXPECT_EQ(node->attempts(paid.order).at(0).status(), kSucceeded);
   EXPECT_EQ(node->payment(paid.order).captured().amount_minor(), 300);
-  EXPECT_GT(next_check(paid), now());
+  EXPECT_GT(next_check(paid), wall_clock());
   EXPECT_EQ(pass(*node), 0);
 }
 
@@ -146,13 +141,13 @@ TEST_P(ReconcilerTest, WhatTellsNothingNewWaitsLongerEachTime) {
   const std::string etag = node->server.stored(paid.order)->order.etag();
   for (const int expected : {1, 2, 4, 8, 10, 10}) {
     make_due();
-    const Micros before = now();
+    const Micros before = wall_clock();
     ASSERT_EQ(pass(*node, options), 1);
     const Micros delay = microseconds(minutes(expected)).count();
     const auto next = next_check(paid);
     ASSERT_TRUE(next);
     EXPECT_GE(*next, before + delay * 4 / 5) << expected;
-    EXPECT_LE(*next, now() + delay * 6 / 5) << expected;
+    EXPECT_LE(*next, wall_clock() + delay * 6 / 5) << expected;
   }
   EXPECT_EQ(node->server.stored(paid.order)->order.etag(), etag);
 
@@ -182,7 +177,7 @@ TEST_P(ReconcilerTest, ASendThatStaysUnknownIsNoNews) {
     etag = now_is;
   }
   // The fourth in a row, of which the first was news.
-  EXPECT_GE(next_check(paid), now() + microseconds(minutes(3)).count());
+  EXPECT_GE(next_check(paid), wall_clock() + microseconds(minutes(3)).count());
 }
 
 TEST_P(ReconcilerTest, AGatewayThatAsksForTimeGetsIt) {
@@ -192,7 +187,7 @@ TEST_P(ReconcilerTest, AGatewayThatAsksForTimeGetsIt) {
                                                   .reason = "RATE_LIMITED",
                                                   .retry_after = minutes(40)});
   make_due();
-  const Micros before = now();
+  const Micros before = wall_clock();
   ASSERT_EQ(pass(*node), 1);
   EXPECT_GE(next_check(paid), before + microseconds(minutes(40)).count());
 }
@@ -203,7 +198,7 @@ TEST_P(ReconcilerTest, AQuietPaymentIsVisitedDailyAndASettledOneNoMore) {
   for (int visits = 0; visits < 3; ++visits) {
     make_due();
     ASSERT_EQ(pass(*node), 1);
-    EXPECT_GT(next_check(paid), now() + microseconds(std::chrono::hours(20)).count());
+    EXPECT_GT(next_check(paid), wall_clock() + microseconds(std::chrono::hours(20)).count());
   }
 
   MoneyServer sender(storage_, gateway_);
@@ -213,7 +208,7 @@ TEST_P(ReconcilerTest, AQuietPaymentIsVisitedDailyAndASettledOneNoMore) {
                           << "INSERT INTO payment_schedule (order_id, payment_id, gateway_account,"
                              " next_check, tries, unresolved_since) VALUES ("
                           << paid.order << ", " << storage::Blob{paid.payment} << ", "
-                          << storage::Blob{kAccount} << ", 1, 0, " << now() << ")");
+                          << storage::Blob{kAccount} << ", 1, 0, " << wall_clock() << ")");
   ASSERT_EQ(pass(*node), 1);
   EXPECT_FALSE(next_check(paid)) << "a visit of no use is the last";
 }
@@ -232,7 +227,7 @@ TEST_P(ReconcilerTest, AGatewayThatIsLeftAloneIsNotAsked) {
   int asked = 0;
   for (const auto& [reference, count] : gateway_->fetches()) asked += count - before.at(reference);
   EXPECT_EQ(asked, 1);
-  for (const Paid& paid : all) EXPECT_GT(next_check(paid), now());
+  for (const Paid& paid : all) EXPECT_GT(next_check(paid), wall_clock());
   EXPECT_THAT(gateway_->calls(), IsEmpty());
   auto rows = raw().session().query(
       raw().session().sql() << "SELECT tries FROM payment_schedule ORDER BY tries", 1);
@@ -299,7 +294,7 @@ TEST_P(ReconcilerTest, StoppingEndsAPassAndWhatItHeldComesDueAgain) {
   for (const Paid& paid : all) {
     const auto next = next_check(paid);
     ASSERT_TRUE(next);
-    EXPECT_GT(*next, now());
+    EXPECT_GT(*next, wall_clock());
   }
   EXPECT_EQ(reconciler.pass(), 0) << "none after the end";
 }

@@ -2,6 +2,7 @@
 #include <functional>
 #include <limits>
 
+#include "storage/wall_clock.h"
 #include "tests/rpc/shipments_fixture.h"
 
 // Bad input of UpdateShipments: each gets a typed, precise error, all of them at once, and nothing
@@ -58,9 +59,7 @@ class ShipmentBadInputTest : public ShipmentsRpcTest {
     return change;
   }
   static pb::ShipmentChange in_the_future(std::chrono::seconds ahead) {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return set_state(all_lines(), "shipped",
-                     std::chrono::duration_cast<std::chrono::seconds>(now + ahead).count());
+    return set_state(all_lines(), "shipped", wall_clock() / 1'000'000 + ahead.count());
   }
   static std::vector<std::string> numbers(int count) {
     std::vector<std::string> all;

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <thread>
 
+#include "storage/wall_clock.h"
+
 // WatchOrders over a real channel, on both databases.
 
 namespace orderd::test {
@@ -287,9 +289,7 @@ TEST_P(WatchTest, ATokenThatIsTooOldIsRefused) {
   const auto hear = [&] { watcher->changes(1); };
   hear();
   const std::string fresh = watcher->token();
-  const Micros now = std::chrono::duration_cast<std::chrono::microseconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
+  const Micros now = wall_clock();
   const Micros week = 7LL * 24 * 3600 * 1'000'000;
   // Eight days ago this position was reached; then the feed is trimmed.
   storage().trim_feed(now - week - week / 7, 0, 0);
