@@ -90,9 +90,7 @@ class SettingsRefresh {
 
 /// Deletes old request rows, in steps that hold nobody up.
 void sweep(storage::Storage& storage, const std::atomic<bool>& stopping) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const Micros before =
-      std::chrono::duration_cast<std::chrono::microseconds>(now - kRequestLife).count();
+  const Micros before = wall_clock() - std::chrono::microseconds(kRequestLife).count();
   try {
     while (!stopping && storage.sweep(before, kSweepStep) == kSweepStep) {
     }
@@ -211,7 +209,8 @@ int serve(const ops::Config& config) {
                               [&](const auto&) { reconcile(reconciler); });
   ops::Background trimming(
       std::min<milliseconds>(kTrim, config.feed_retention / 50),
-      [&](const auto& stopping) { trim(*storage, config.feed_retention, stopping); });
+      [&](const auto& stopping) { trim(*storage, config.feed_retention, stopping); },
+      /*at_once=*/true);  // it also makes room for what comes
   mail->start(*storage, engine);
   std::thread timers([&io] { io.run(); });
   spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",

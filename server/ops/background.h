@@ -10,14 +10,15 @@
 
 namespace orderd::ops {
 
-/// Runs a task that may block on a thread of its own, `interval` after the last run has ended.
+/// Runs a task that may block on a thread of its own: first after `interval`, or at once, then
+/// `interval` after the last run has ended.
 class Background {
  public:
   /// A long run ends early when it sees `stopping`.
   using Task = std::function<void(const std::atomic<bool>& stopping)>;
 
-  Background(std::chrono::milliseconds interval, Task task)
-      : task_(std::move(task)), thread_([this, interval] { work(interval); }) {}
+  Background(std::chrono::milliseconds interval, Task task, bool at_once = false)
+      : task_(std::move(task)), thread_([=, this] { work(interval, at_once); }) {}
   ~Background() { stop(); }
 
   /// Returns when the run that is under way has ended; there is no other.
@@ -31,12 +32,14 @@ class Background {
   }
 
  private:
-  void work(std::chrono::milliseconds interval) {
+  void work(std::chrono::milliseconds interval, bool at_once) {
     std::unique_lock lock(mutex_);
-    while (!wake_.wait_for(lock, interval, [this] { return stopping_.load(); })) {
+    auto wait = at_once ? std::chrono::milliseconds(0) : interval;
+    while (!wake_.wait_for(lock, wait, [this] { return stopping_.load(); })) {
       lock.unlock();
       task_(stopping_);
       lock.lock();
+      wait = interval;
     }
   }
 
