@@ -1,7 +1,6 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <utility>
@@ -9,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/client_impl.h"
+#include "client/held_call.h"
 #include "client/retry.h"
 
 namespace orderd::client {
@@ -18,7 +18,8 @@ using RequestPtr = std::shared_ptr<const pb::ImportOrdersRequest>;
 
 /// One ImportOrders call. gRPC's threads collect answers, the importing thread does the rest.
 class ImportStream final
-    : public grpc::ClientBidiReactor<pb::ImportOrdersRequest, pb::ImportOrdersResponse> {
+    : public internal::HeldCall<
+          grpc::ClientBidiReactor<pb::ImportOrdersRequest, pb::ImportOrdersResponse>> {
  public:
   explicit ImportStream(pb::OrderService::Stub& stub) {
     stub.async()->ImportOrders(&context_, this);
@@ -27,10 +28,7 @@ class ImportStream final
     StartCall();
   }
 
-  ~ImportStream() override {
-    context_.TryCancel();
-    finish().IgnoreError();
-  }
+  ~ImportStream() override { cancel(); }
 
   /// What has happened since the last time.
   struct News {
@@ -62,14 +60,6 @@ class ImportStream final
   }
   void close() { StartWritesDone(); }
 
-  /// Waits for the end of the call, which must have ended or been canceled.
-  absl::Status finish() {
-    if (!std::exchange(hold_removed_, true)) RemoveHold();
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
-    return internal::to_status(status_);
-  }
-
  private:
   void OnReadDone(bool ok) override {
     if (ok) {
@@ -96,27 +86,13 @@ class ImportStream final
     changed_.notify_all();
   }
 
-  void OnDone(const grpc::Status& status) override {
-    // Notified under the lock: the waiter may destroy this object as soon as it has it.
-    std::lock_guard lock(mutex_);
-    status_ = status;
-    done_ = true;
-    changed_.notify_all();
-  }
-
-  grpc::ClientContext context_;
   pb::ImportOrdersResponse incoming_;
   RequestPtr outgoing_;
-  bool hold_removed_ = false;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
   std::vector<pb::ImportOrdersResponse> answers_;  // this and what follows: guarded by mutex_
   bool unseen_ = false;
   bool writing_ = false;
   bool ended_ = false;
-  bool done_ = false;
-  grpc::Status status_;
 };
 
 /// An import over as many streams as it takes.

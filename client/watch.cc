@@ -1,13 +1,13 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/client_impl.h"
+#include "client/held_call.h"
 #include "client/retry.h"
 
 namespace orderd::client {
@@ -24,7 +24,8 @@ constexpr int kSilentHeartbeats = 3;
 constexpr milliseconds kSlice{100};
 
 /// One WatchOrders call. gRPC's threads read, one message ahead; the watching thread does the rest.
-class WatchStream final : public grpc::ClientReadReactor<pb::WatchOrdersResponse> {
+class WatchStream final
+    : public internal::HeldCall<grpc::ClientReadReactor<pb::WatchOrdersResponse>> {
  public:
   /// The request must live as long.
   WatchStream(pb::OrderService::Stub& stub, const pb::WatchOrdersRequest& request) {
@@ -34,10 +35,7 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchOrdersResponse
     StartCall();
   }
 
-  ~WatchStream() override {
-    context_.TryCancel();
-    finish().IgnoreError();
-  }
+  ~WatchStream() override { cancel(); }
 
   enum class News { kNone, kMessage, kEnded, kStopped };
   /// Waits for what comes next; kNone if there is nothing for so long.
@@ -68,14 +66,6 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchOrdersResponse
     changed_.notify_all();
   }
 
-  /// Waits for the end of the call, which must have ended or been canceled.
-  absl::Status finish() {
-    if (!std::exchange(hold_removed_, true)) RemoveHold();
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
-    return internal::to_status(status_);
-  }
-
  private:
   void OnReadDone(bool ok) override {
     std::lock_guard lock(mutex_);
@@ -83,27 +73,13 @@ class WatchStream final : public grpc::ClientReadReactor<pb::WatchOrdersResponse
     changed_.notify_all();
   }
 
-  void OnDone(const grpc::Status& status) override {
-    // Notified under the lock: the waiter may destroy this object as soon as it has it.
-    std::lock_guard lock(mutex_);
-    status_ = status;
-    done_ = true;
-    changed_.notify_all();
-  }
-
-  grpc::ClientContext context_;
   /// The reading thread's, until `received_` is true; then the watching thread's, until it takes
   /// it.
   pb::WatchOrdersResponse incoming_;
-  bool hold_removed_ = false;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
   bool received_ = false;  // this and what follows: guarded by mutex_
   bool ended_ = false;
   bool stopped_ = false;
-  bool done_ = false;
-  grpc::Status status_;
 };
 
 /// Whether the same watch may go on a little later.
