@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 
+#include "tests/money/model.h"
 #include "tests/money/money.h"
 #include "tests/process/database_check.h"
 
@@ -42,8 +43,9 @@ class Sequence {
       book_ = shop_.ledger(paid_.account, paid_.reference);
       auto what = below(100);
       // Not too much of what is refused anyway.
-      const bool vain = what < 30 || (what >= 50 && what < 52) ? capturable() == 0
-                                                               : what < 50 && refundable() == 0;
+      const bool vain = what < 30 || (what >= 50 && what < 52)
+                            ? capturable(before_) == 0
+                            : what < 50 && refundable(before_) == 0;
       if (vain && chance(70)) what = 52 + below(48);
       if (what < 30) {
         move(chance(capabilities_.multi_capture() ? 12 : 70) ? Operation::kFinalCapture
@@ -99,14 +101,6 @@ class Sequence {
   }
   void show() const { std::cout << history_text() << std::endl; }
 
-  static bool overlaps(const pb::Payment& payment) {
-    return payment.captured().amount_minor() + payment.voided().amount_minor() +
-                   reserved(payment, false) >
-               payment.authorized().amount_minor() ||
-           payment.refunded().amount_minor() + reserved(payment, true) >
-               payment.captured().amount_minor();
-  }
-
   /// Takes the order's view, and checks the invariant: only what the gateway reported beside our
   /// open attempts may break it, and then nothing more can be asked for.
   void look() {
@@ -122,76 +116,6 @@ class Sequence {
     EXPECT_LE(payment_.refunded().amount_minor(), payment_.captured().amount_minor());
   }
 
-  /// The order knows all that the gateway does, and nothing is open.
-  bool in_step() const {
-    return before_.open_transactions_size() == 0 &&
-           before_.captured().amount_minor() == book_.captured_minor() &&
-           before_.voided().amount_minor() == book_.voided_minor() &&
-           before_.refunded().amount_minor() == book_.refunded_minor();
-  }
-
-  std::int64_t capturable() const {
-    return std::max<std::int64_t>(
-        0, before_.authorized().amount_minor() - before_.captured().amount_minor() -
-               before_.voided().amount_minor() - reserved(before_, false));
-  }
-  std::int64_t refundable() const {
-    return std::max<std::int64_t>(0, before_.captured().amount_minor() -
-                                         before_.refunded().amount_minor() -
-                                         reserved(before_, true));
-  }
-
-  /// Every reason for which the request may be refused. Empty: it must be accepted.
-  std::set<std::string> objections(Operation operation, std::int64_t amount) const {
-    std::set<std::string> reasons;
-    const auto& open = before_.open_transactions();
-    const bool taking = std::any_of(open.begin(), open.end(), [](const auto& it) {
-      return it.kind() != pb::TRANSACTION_KIND_REFUND;
-    });
-    const bool captures_once =
-        !capabilities_.multi_capture() && (taking || before_.capture_count() > 0);
-    if (!open.empty() && !capabilities_.concurrent_operations()) reasons.insert("PAYMENT_BUSY");
-    if (before_.discrepancy()) reasons.insert("PAYMENT_DISCREPANCY");
-    switch (operation) {
-      case Operation::kCapture:
-      case Operation::kFinalCapture:
-        // What takes the rest has to wait until it is known what that is.
-        if (operation == Operation::kFinalCapture && taking) reasons.insert("PAYMENT_BUSY");
-        if (capturable() == 0 || captures_once) {
-          reasons.insert("PAYMENT_NOT_CAPTURABLE");
-          if (before_.status() == pb::PAYMENT_STATUS_EXPIRED) {
-            reasons.insert("AUTHORIZATION_EXPIRED");
-          }
-        } else if (amount > capturable()) {
-          reasons.insert("AMOUNT_TOO_LARGE");
-        } else if (!capabilities_.multi_capture() && amount < capturable() &&
-                   operation == Operation::kCapture) {
-          reasons.insert("FINAL_CAPTURE_REQUIRED");
-        }
-        break;
-      case Operation::kRefund:
-        if (refundable() == 0) {
-          reasons.insert("PAYMENT_NOT_REFUNDABLE");
-        } else if (amount > refundable()) {
-          reasons.insert("AMOUNT_TOO_LARGE");
-        }
-        if (!capabilities_.refund_before_final_capture() &&
-            before_.captured().amount_minor() + before_.voided().amount_minor() <
-                before_.authorized().amount_minor()) {
-          reasons.insert("REFUND_BEFORE_FINAL_CAPTURE_NOT_SUPPORTED");
-        }
-        break;
-      case Operation::kVoid:
-        if (taking) reasons.insert("PAYMENT_BUSY");
-        if (capturable() == 0) reasons.insert("PAYMENT_NOT_VOIDABLE");
-        if (!capabilities_.void_after_capture() && before_.captured().amount_minor() > 0) {
-          reasons.insert("VOID_AFTER_CAPTURE_NOT_SUPPORTED");
-        }
-        break;
-    }
-    return reasons;
-  }
-
   std::int64_t choose(std::int64_t most) {
     if (most == 0) return 1 + below(1'000);
     if (chance(5)) return most;
@@ -202,9 +126,10 @@ class Sequence {
   void move(Operation operation) {
     using sandbox::FaultKind;
     Try attempt{operation, paid_, new_uuid(), 0};
-    attempt.amount = operation == Operation::kVoid
-                         ? capturable()
-                         : choose(operation == Operation::kRefund ? refundable() : capturable());
+    attempt.amount =
+        operation == Operation::kVoid
+            ? capturable(before_)
+            : choose(operation == Operation::kRefund ? refundable(before_) : capturable(before_));
     FaultKind kind = sandbox::FAULT_KIND_UNSPECIFIED;
     if (chance(40)) {
       std::vector<FaultKind> kinds{sandbox::FAULT_KIND_REFUSE, sandbox::FAULT_KIND_DROP_ANSWER,
@@ -220,7 +145,7 @@ class Sequence {
       fault.set_times(1);
       shop_.fault(paid_.account, fault);
     }
-    const auto reasons = objections(operation, attempt.amount);
+    const auto reasons = objections(before_, capabilities_, operation, attempt.amount);
     const auto answer = perform(shop_, attempt);
     shop_.clear_faults(paid_.account);
     std::string text = std::string(name_of(operation)) + " " + std::to_string(attempt.amount) +
@@ -246,7 +171,8 @@ class Sequence {
     check_status(operation, kind, attempt.amount, transaction);
     // Where it was not in the state that was supposed, the gateway has been read.
     if (transaction.status() == kFailed) surprised_ = true;
-    if (in_step()) check_sums(operation, transaction, payment_of(answer->order));
+    if (in_step(before_, book_))
+      expect_sums(before_, operation, transaction, payment_of(answer->order));
   }
 
   void check_refusal(Operation operation, std::int64_t amount, const std::set<std::string>& reasons,
@@ -260,11 +186,11 @@ class Sequence {
     if (answer.reason == "AMOUNT_TOO_LARGE") {
       const bool refund = operation == Operation::kRefund;
       EXPECT_EQ(answer.number(refund ? "max_refundable_minor" : "max_capturable_minor"),
-                refund ? refundable() : capturable());
+                refund ? refundable(before_) : capturable(before_));
       EXPECT_EQ(answer.number("requested_minor"), amount);
     }
     if (answer.reason == "FINAL_CAPTURE_REQUIRED") {
-      EXPECT_EQ(answer.number("released_minor"), capturable() - amount);
+      EXPECT_EQ(answer.number("released_minor"), capturable(before_) - amount);
     }
   }
 
@@ -282,22 +208,9 @@ class Sequence {
     const bool nothing_done = fault == sandbox::FAULT_KIND_REFUSE ||
                               fault == sandbox::FAULT_KIND_NOT_EXECUTED ||
                               fault == sandbox::FAULT_KIND_SERVER_ERROR;
-    const bool possible = !nothing_done && gateway_could(operation, amount);
+    const bool possible = !nothing_done && gateway_could(book_, capabilities_, operation, amount);
     EXPECT_EQ(made != nullptr, possible) << after.ShortDebugString();
-    std::set<pb::TransactionStatus> honest;
-    switch (fault) {
-      case sandbox::FAULT_KIND_REFUSE:
-        honest = {kFailed};
-        break;
-      case sandbox::FAULT_KIND_UNSPECIFIED:
-        honest = possible ? std::set{kSucceeded} : std::set{kFailed, kUnknown};
-        break;
-      case sandbox::FAULT_KIND_PENDING_REFUND:
-        honest = possible ? std::set{kPending} : std::set{kFailed, kUnknown};
-        break;
-      default:
-        honest = {kUnknown};
-    }
+    auto honest = honest_statuses(fault, possible);
     // Without the ids of attempts somebody else's movement is taken for ours.
     const bool mistakable =
         !capabilities_.lookup_by_attempt() &&
@@ -333,54 +246,6 @@ class Sequence {
         !capabilities_.lookup_by_attempt()) {
       hopeless_.insert(transaction.transaction_id());
     }
-  }
-
-  /// By the gateway's own book.
-  bool gateway_could(Operation operation, std::int64_t amount) const {
-    const std::int64_t left =
-        book_.authorized_minor() - book_.captured_minor() - book_.voided_minor();
-    std::int64_t pending = 0;
-    int captures = 0;
-    for (const auto& movement : book_.movements()) {
-      captures += movement.kind() == pb::TRANSACTION_KIND_CAPTURE;
-      if (movement.kind() == pb::TRANSACTION_KIND_REFUND && movement.status() == kPending) {
-        pending += movement.amount_minor();
-      }
-    }
-    switch (operation) {
-      case Operation::kCapture:
-      case Operation::kFinalCapture:
-        return amount <= left && (captures == 0 || capabilities_.multi_capture());
-      case Operation::kRefund:
-        return amount <= book_.captured_minor() - book_.refunded_minor() - pending &&
-               (left == 0 || capabilities_.refund_before_final_capture());
-      case Operation::kVoid:
-        break;
-    }
-    return left > 0 && (book_.captured_minor() == 0 || capabilities_.void_after_capture());
-  }
-
-  /// Where the order knew everything before, the sums after are known exactly.
-  void check_sums(Operation operation, const pb::PaymentTransaction& transaction,
-                  const pb::Payment& after) {
-    std::int64_t captured = before_.captured().amount_minor();
-    std::int64_t voided = before_.voided().amount_minor();
-    std::int64_t refunded = before_.refunded().amount_minor();
-    if (transaction.status() == kSucceeded) {
-      const std::int64_t amount = transaction.amount().amount_minor();
-      if (operation == Operation::kRefund) refunded += amount;
-      if (operation == Operation::kVoid) voided += amount;
-      if (operation == Operation::kCapture) captured += amount;
-      if (operation == Operation::kFinalCapture) {
-        captured += amount;
-        voided = before_.authorized().amount_minor() - captured;
-      }
-    }
-    EXPECT_EQ(after.captured().amount_minor(), captured);
-    EXPECT_EQ(after.voided().amount_minor(), voided);
-    EXPECT_EQ(after.refunded().amount_minor(), refunded);
-    EXPECT_EQ(after.open_transactions_size(),
-              transaction.status() == kUnknown || transaction.status() == kPending);
   }
 
   void sync() {
@@ -467,11 +332,11 @@ class Sequence {
   /// A call takes its time, and meanwhile somebody moves the same amount at the dashboard, perhaps
   /// in vain, and the payment is synced.
   void overlap() {
-    const bool refunds = refundable() > 0 && (capturable() == 0 || chance(70));
+    const bool refunds = refundable(before_) > 0 && (capturable(before_) == 0 || chance(70));
     Try attempt{refunds ? Operation::kRefund : Operation::kCapture, paid_, new_uuid(), 0};
-    attempt.amount =
-        1 + below(std::max<std::int64_t>(1, (refunds ? refundable() : capturable()) / 4));
-    if (!objections(attempt.operation, attempt.amount).empty()) return;
+    attempt.amount = 1 + below(std::max<std::int64_t>(
+                             1, (refunds ? refundable(before_) : capturable(before_)) / 4));
+    if (!objections(before_, capabilities_, attempt.operation, attempt.amount).empty()) return;
     sandbox::Fault fault;
     fault.set_operation(at_gateway(attempt.operation));
     fault.set_kind(sandbox::FAULT_KIND_DELAY);

@@ -96,4 +96,29 @@ inline std::vector<std::string> etags(const std::vector<pb::OrderChange>& change
   return etags;
 }
 
+class WatchTest : public RpcTest {
+ protected:
+  /// A watch that has begun: what is done from here on it hears of.
+  std::unique_ptr<Watch> watch(const pb::WatchOrdersRequest& request = {}) {
+    auto watch = std::make_unique<Watch>(*orders_, request);
+    EXPECT_TRUE(watch->next());
+    return watch;
+  }
+  void set_invoice(const std::string& order_id, const std::string& number) {
+    pb::UpdateInvoiceRequest request;
+    request.set_order_id(order_id);
+    request.set_invoice_number(number);
+    call(&Orders::UpdateInvoice, request);
+  }
+  void add_note(const std::string& order_id) {
+    pb::AddNoteRequest request;
+    request.set_order_id(order_id);
+    request.set_body("a note");
+    request.set_visibility(pb::NOTE_VISIBILITY_INTERNAL);
+    call(&Orders::AddNote, request);
+  }
+  Failure refused(const pb::WatchOrdersRequest& request) { return Watch(*orders_, request).end(); }
+  storage::Storage& storage() { return *storage_; }
+};
+
 }  // namespace orderd::test
