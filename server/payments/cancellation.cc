@@ -6,13 +6,13 @@
 #include <atomic>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "server/failpoint.h"
 #include "server/orders/errors.h"
 #include "server/orders/fields.h"
 #include "server/payments/caller.h"
+#include "server/payments/questions.h"
 
 namespace orderd::payments {
 namespace {
@@ -35,10 +35,6 @@ constexpr milliseconds kRetryDelay{1'000};
 
 bool in_progress(const pb::Order& order) {
   return order.cancellation().status() == pb::CANCELLATION_STATUS_IN_PROGRESS;
-}
-
-bool has_gateway(const pb::Payment& payment) {
-  return payment.gateway_account() != rules::kExternal;
 }
 
 bool is_stale(const AnswerOr& answer) { return errors::reason(answer.status()) == "STALE_READING"; }
@@ -114,8 +110,8 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
   void next_round() {
     if (!in_progress(order_->order) || owner_->stopping()) return;
     if (until_ != Deadline::max() && Clock::now() + owner_->options_.call_timeout > until_) return;
-    owner_->ask(order_, priority_, until_,
-                [self = shared_from_this()](Said said) { self->decide(std::move(said)); });
+    ask_gateways(owner_->accounts_, owner_->sender_, order_, priority_, until_,
+                 [self = shared_from_this()](Said said) { self->decide(std::move(said)); });
   }
 
  private:
@@ -311,23 +307,18 @@ class Cancellations::Preview : public std::enable_shared_from_this<Preview> {
   }
 
   void ask(const OrderPtr& order) {
-    owner_->ask(order, Priority::kCaller, caller_->answer_by(),
-                [self = shared_from_this()](Said said) { self->fold(std::move(said)); });
+    ask_gateways(owner_->accounts_, owner_->sender_, order, Priority::kCaller, caller_->answer_by(),
+                 [self = shared_from_this()](Said said) { self->fold(std::move(said)); });
   }
 
   /// What the caller's rule says to the order as it would be after a sync.
   void fold(Said said) {
     complete_ = said.complete;
-    submit(
-        [readings = std::move(said.readings), ids = Uuid::generate(), rule = command_.rule](
-            const rules::Target& target, const rules::Context& context) -> rules::Result {
-          const auto change = rules::fold_readings(readings, ids, target, context);
-          if (!change.ok()) return change.status();
-          rules::Target folded = target;
-          if (change->after) folded.order = &*change->after;
-          return rule(folded, context);
-        },
-        &Preview::folded);
+    rules::Rule fold = [readings = std::move(said.readings), ids = Uuid::generate()](
+                           const rules::Target& target, const rules::Context& context) {
+      return rules::fold_readings(readings, ids, target, context);
+    };
+    submit(after_fold(std::move(fold), command_.rule), &Preview::folded);
   }
 
   void folded(AnswerOr answer) {
@@ -409,66 +400,6 @@ void Cancellations::drive(Start start) {
 bool Cancellations::driving(const Uuid& order_id) {
   std::lock_guard lock(mutex_);
   return driven_.contains(order_id);
-}
-
-void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadline,
-                        std::function<void(Said)> then) {
-  struct Questions {
-    OrderPtr order;
-    std::function<void(Said)> then;
-    std::vector<const pb::Payment*> payments;
-    std::vector<std::optional<Reading>> readings;
-    /// Has no money, and its gateway does not know it any more.
-    std::vector<char> done_with;
-    std::atomic<std::size_t> missing = 0;
-  };
-  const auto asked = std::make_shared<Questions>();
-  asked->order = order;
-  asked->then = std::move(then);
-  for (const pb::Payment& payment : order->order.payments()) {
-    // What a gateway that this server does not have stands for is for the rules to judge.
-    const bool can_be_asked =
-        has_gateway(payment) && accounts_.configured(payment.gateway_account());
-    if (can_be_asked) asked->payments.push_back(&payment);
-  }
-  asked->readings.resize(asked->payments.size());
-  asked->done_with.resize(asked->payments.size());
-  const auto finish = [](Questions& all) {
-    Said said;
-    for (std::size_t i = 0; i < all.payments.size(); ++i) {
-      if (!all.readings[i]) {
-        if (!all.done_with[i]) said.complete = false;
-        continue;
-      }
-      said.readings.push_back({all.payments[i]->payment_id(), all.payments[i]->revision(),
-                               *std::move(all.readings[i])});
-    }
-    std::exchange(all.then, nullptr)(std::move(said));
-  };
-  const std::size_t count = asked->payments.size();
-  // One more, for the loop itself.
-  asked->missing = count + 1;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::string& account = asked->payments[i]->gateway_account();
-    accounts_.run(account, priority, [self = shared_from_this(), asked, finish, deadline, i] {
-      const pb::Payment& payment = *asked->payments[i];
-      if (self->accounts_.enter(payment.gateway_account())) {
-        auto said = self->sender_.fetch(payment, asked->order->order.currency_code(), deadline);
-        if (auto* reading = std::get_if<Reading>(&said)) {
-          asked->readings[i] = std::move(*reading);
-        } else {
-          const auto& error = std::get<FetchError>(said);
-          asked->done_with[i] =
-              error.kind != FetchError::Kind::kUnavailable && !rules::has_open_money(payment);
-          spdlog::info("payment {} of order {}, which is to be canceled, can't be read: {}",
-                       payment.payment_id(), asked->order->order.order_id(),
-                       errors::reason(to_status(error, payment)));
-        }
-      }
-      if (asked->missing.fetch_sub(1) == 1) finish(*asked);
-    });
-  }
-  if (asked->missing.fetch_sub(1) == 1) finish(*asked);
 }
 
 void Cancellations::look(const Uuid& order_id, std::function<void(OrderPtr)> then) {

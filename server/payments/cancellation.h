@@ -81,17 +81,6 @@ class Cancellations : public std::enable_shared_from_this<Cancellations> {
   /// The order as it is; null if it can't be read.
   void look(const Uuid& order_id, std::function<void(OrderPtr)> then);
 
-  /// What the gateways of an order say.
-  struct Said {
-    std::vector<rules::PaymentReading> readings;
-    /// Whether all that this server has could be asked.
-    bool complete = true;
-  };
-  /// Asks them all at once. `then` runs on the last one's thread, or is destroyed if that is
-  /// stopped.
-  void ask(const OrderPtr& order, Accounts::Priority priority, Deadline deadline,
-           std::function<void(Said)> then);
-
   engine::Engine& engine_;
   engine::Reader& reader_;
   Accounts& accounts_;

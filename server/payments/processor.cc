@@ -36,10 +36,6 @@ constexpr milliseconds kFirstPause{10};
 constexpr milliseconds kLongestPause{200};
 constexpr milliseconds kRetryDelay{1'000};
 
-rules::Result change_nothing(const rules::Target&, const rules::Context&) {
-  return rules::Change{};
-}
-
 std::optional<Micros> open_since(const pb::Payment& payment) {
   std::optional<Micros> since;
   for (const pb::PaymentTransaction& transaction : payment.open_transactions()) {
@@ -284,7 +280,8 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
     if (kind_ == Kind::kSync || command_.validate_only) {
       Command command = command_;
       command.wants_ledger = true;
-      command.rule = kind_ == Kind::kSync ? std::move(rule) : then_attempt(std::move(rule));
+      command.rule =
+          kind_ == Kind::kSync ? std::move(rule) : after_fold(std::move(rule), command_.rule);
       return submit(std::move(command), &Call::folded);
     }
     // The caller's etag is about the order before all of this, and is checked once.
@@ -293,18 +290,6 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
     command.wants_ledger = true;
     command.rule = std::move(rule);
     submit(std::move(command), &Call::folded);
-  }
-
-  /// What the caller's rule says to the order as it would be after `fold`.
-  rules::Rule then_attempt(rules::Rule fold) const {
-    return [fold = std::move(fold), rule = command_.rule](
-               const rules::Target& target, const rules::Context& context) -> rules::Result {
-      const auto change = fold(target, context);
-      if (!change.ok()) return change.status();
-      rules::Target folded = target;
-      if (change->after) folded.order = &*change->after;
-      return rule(folded, context);
-    };
   }
 
   void folded(AnswerOr answer) {

@@ -92,6 +92,21 @@ void ask_in_time(rules::Change& change, Micros now, std::chrono::microseconds fi
   }
 }
 
+rules::Result change_nothing(const rules::Target&, const rules::Context&) {
+  return rules::Change{};
+}
+
+rules::Rule after_fold(rules::Rule fold, rules::Rule rule) {
+  return [fold = std::move(fold), rule = std::move(rule)](
+             const rules::Target& target, const rules::Context& context) -> rules::Result {
+    const auto change = fold(target, context);
+    if (!change.ok()) return change.status();
+    rules::Target folded = target;
+    if (change->after) folded.order = &*change->after;
+    return rule(folded, context);
+  };
+}
+
 Command own_command(const Uuid& order_id) {
   Command command;
   command.actor = "orderd";
@@ -217,7 +232,7 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
   for (int tries = 1;; ++tries) {
     if (order == nullptr) {
       Command look = own_command(order_id);
-      look.rule = [](const rules::Target&, const rules::Context&) { return rules::Change{}; };
+      look.rule = change_nothing;
       auto looked = run(std::move(look));
       if (!looked.ok()) return {.answer = looked.status()};
       order = looked->order;

@@ -80,6 +80,10 @@ class Sender {
 /// What else is changed does not put off the question what became of an attempt without an answer:
 /// it is asked `first_check` after the attempt was made, or at once if that is over.
 void ask_in_time(rules::Change& change, Micros now, std::chrono::microseconds first_check);
+/// The rule of who only looks at an order.
+rules::Result change_nothing(const rules::Target&, const rules::Context&);
+/// What `rule` says to an order as `fold` would leave it.
+rules::Rule after_fold(rules::Rule fold, rules::Rule rule);
 /// A command of the server itself.
 engine::Command own_command(const Uuid& order_id);
 /// Why a reading could not be had, as an error.
