@@ -98,6 +98,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
         priority_(start.priority),
         until_(start.until),
         waits_(start.waits),
+        trace_(std::move(start.trace)),
         progress_(std::move(start.progress)),
         order_(std::move(start.order)),
         order_id_(order_->id) {
@@ -114,7 +115,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
   void next_round() {
     if (!in_progress(order_->order) || owner_->stopping()) return;
     if (until_ != Deadline::max() && Clock::now() + owner_->options_.call_timeout > until_) return;
-    owner_->ask(order_, priority_, until_,
+    owner_->ask(order_, priority_, until_, trace_,
                 [self = shared_from_this()](Said said) { self->decide(std::move(said)); });
   }
 
@@ -204,6 +205,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
       owner_->accounts_.run(
           payment->gateway_account(), priority_,
           [self = shared_from_this(), order, payment, attempt, end] {
+            const engine::TraceScope trace(self->trace_);
             self->sent(self->owner_->sender_.send(self->order_id_, *payment, attempt, end));
           });
     }
@@ -256,6 +258,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
   const Priority priority_;
   const Deadline until_;
   const bool waits_;
+  const engine::TraceContext trace_;
   const std::function<void(const Answer&)> progress_;
   std::multiset<Uuid>::iterator driven_;
 
@@ -311,7 +314,7 @@ class Cancellations::Preview : public std::enable_shared_from_this<Preview> {
   }
 
   void ask(const OrderPtr& order) {
-    owner_->ask(order, Priority::kCaller, caller_->answer_by(),
+    owner_->ask(order, Priority::kCaller, caller_->answer_by(), command_.trace,
                 [self = shared_from_this()](Said said) { self->fold(std::move(said)); });
   }
 
@@ -376,7 +379,7 @@ void Cancellations::cancel(Command command, Deadline answer_by, Work work) {
     return std::make_shared<Preview>(shared_from_this(), std::move(command), caller, work)->start();
   }
   if (!caller->begin_command()) return;
-  command.done = [self = shared_from_this(), caller, work](AnswerOr answer) {
+  command.done = [self = shared_from_this(), caller, work, trace = command.trace](AnswerOr answer) {
     if (!answer.ok() || !answer->changed || answer->replayed) {
       return caller->answer(std::move(answer));
     }
@@ -387,6 +390,7 @@ void Cancellations::cancel(Command command, Deadline answer_by, Work work) {
     start.order = answer->order;
     start.priority = Priority::kCaller;
     start.waits = true;
+    start.trace = trace;
     start.work = work;
     start.progress = [caller, outcome = answer->outcome](const Answer& now) {
       Answer known;
@@ -412,9 +416,10 @@ bool Cancellations::driving(const Uuid& order_id) {
 }
 
 void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadline,
-                        std::function<void(Said)> then) {
+                        const engine::TraceContext& trace, std::function<void(Said)> then) {
   struct Questions {
     OrderPtr order;
+    engine::TraceContext trace;
     std::function<void(Said)> then;
     std::vector<const pb::Payment*> payments;
     std::vector<std::optional<Reading>> readings;
@@ -424,6 +429,7 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
   };
   const auto asked = std::make_shared<Questions>();
   asked->order = order;
+  asked->trace = trace;
   asked->then = std::move(then);
   for (const pb::Payment& payment : order->order.payments()) {
     // What a gateway that this server does not have stands for is for the rules to judge.
@@ -452,6 +458,7 @@ void Cancellations::ask(const OrderPtr& order, Priority priority, Deadline deadl
     const std::string& account = asked->payments[i]->gateway_account();
     accounts_.run(account, priority, [self = shared_from_this(), asked, finish, deadline, i] {
       const pb::Payment& payment = *asked->payments[i];
+      const engine::TraceScope scope(asked->trace);
       if (self->accounts_.enter(payment.gateway_account())) {
         auto said = self->sender_.fetch(payment, asked->order->order.currency_code(), deadline);
         if (auto* reading = std::get_if<Reading>(&said)) {

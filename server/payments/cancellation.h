@@ -47,6 +47,8 @@ class Cancellations : public std::enable_shared_from_this<Cancellations> {
     Deadline until = Deadline::max();
     /// Whether to wait for the attempts of others, which is never longer than they last.
     bool waits = false;
+    /// Of the call that began it, if there is one.
+    engine::TraceContext trace;
     /// Hears of the order after each command; destroyed when the driving ends.
     std::function<void(const engine::Answer&)> progress;
     Work work;
@@ -90,7 +92,7 @@ class Cancellations : public std::enable_shared_from_this<Cancellations> {
   /// Asks them all at once. `then` runs on the last one's thread, or is destroyed if that is
   /// stopped.
   void ask(const OrderPtr& order, Accounts::Priority priority, Deadline deadline,
-           std::function<void(Said)> then);
+           const engine::TraceContext& trace, std::function<void(Said)> then);
 
   engine::Engine& engine_;
   engine::Reader& reader_;
