@@ -302,7 +302,7 @@ bool Engine::Impl::attempt(Lane& lane, Pendings& batch, storage::LockMode mode) 
   tx.reset();
   ++batches_;
   if (observer_) {
-    const auto oldest = std::ranges::min(batch, {}, &Pending::queued).queued;
+    const auto oldest = std::ranges::min_element(batch, {}, &Pending::queued)->queued;
     observer_({batch.size(), began - oldest, Clock::now() - began});
   }
   finish(lane, std::move(batch), work);

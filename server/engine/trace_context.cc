@@ -41,7 +41,7 @@ bool read_parent(std::string_view text, TraceContext& context) {
   return true;
 }
 
-/// `first`: whether it may begin with a digit.
+/// `digit_first`: whether it may begin with a digit.
 bool is_name(std::string_view text, std::size_t longest, bool digit_first) {
   if (text.empty() || text.size() > longest) return false;
   if (!is_lower(text[0]) && !(digit_first && is_digit(text[0]))) return false;
