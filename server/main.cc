@@ -27,6 +27,7 @@
 #include "server/ops/gateways.h"
 #include "server/ops/logging.h"
 #include "server/ops/mail.h"
+#include "server/ops/metrics.h"
 #include "server/ops/periodic.h"
 #include "server/payments/accounts.h"
 #include "server/payments/processor.h"
@@ -124,12 +125,16 @@ void reconcile(payments::Reconciler& reconciler) {
 /// An attempt belongs to its sender for a third longer than the gateway may take, at most 5 s
 /// longer.
 payments::Processor::Options processor_options(const ops::Config& config,
-                                               const rules::Mailing& mailing) {
+                                               const rules::Mailing& mailing,
+                                               ops::Metrics* metrics) {
   payments::Processor::Options options;
   options.call_timeout = config.gateway_timeout;
   options.lease_margin = std::min(options.lease_margin, config.gateway_timeout / 3);
   options.first_check = config.reconcile_delay;
   options.mailing = mailing;
+  if (metrics != nullptr) {
+    options.observer = [metrics](const auto& report) { metrics->gateway_call(report); };
+  }
   return options;
 }
 
@@ -149,8 +154,20 @@ int serve(const ops::Config& config) {
   std::unique_ptr<storage::Storage> storage;
   SettingsPtr initial;
   std::string secret;
+  std::unique_ptr<ops::Metrics> metrics;
+  storage::Options storage_options;
+  engine::BatchObserver batch_observer;
+  rpc::CallObserver call_observer;
+  if (!config.metrics.listen.empty()) {
+    metrics = std::make_unique<ops::Metrics>();
+    storage_options.on_statement = [&metrics](std::string_view sql) { metrics->statement(sql); };
+    batch_observer = [&metrics](const auto& report) { metrics->batch(report); };
+    call_observer = [&metrics](const auto& report) {
+      metrics->call(report.method, report.code, report.duration);
+    };
+  }
   try {
-    storage = storage::open(config.database, {});
+    storage = storage::open(config.database, storage_options);
     const auto tx = storage->begin_read(storage::Clock::now() + seconds(10));
     tx->snapshot();
     initial = std::make_shared<const Settings>(tx->load_settings());
@@ -167,7 +184,7 @@ int serve(const ops::Config& config) {
   engine::Limits limits;
   limits.lanes = config.lanes;
   watch::Feed feed(*storage, {});
-  engine::Engine engine(*storage, cache, settings, limits, &feed);
+  engine::Engine engine(*storage, cache, settings, limits, &feed, std::move(batch_observer));
   engine::Reader reader(*storage, cache, {});
   engine::SettingsEditor editor(*storage, settings);
   payments::Accounts accounts({});
@@ -185,7 +202,7 @@ int serve(const ops::Config& config) {
     return kExitMail;
   }
   payments::Processor processor(engine, reader, accounts, io,
-                                processor_options(config, mail->mailing()));
+                                processor_options(config, mail->mailing(), metrics.get()));
   payments::Reconciler reconciler(*storage, processor, reconciler_options(config));
 
   // Before anybody can know of the server: from here on it ends cleanly.
@@ -193,10 +210,21 @@ int serve(const ops::Config& config) {
   std::promise<void> signaled;
   signals.async_wait([&](const boost::system::error_code&, int) { signaled.set_value(); });
   std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<ops::MetricsServer> metrics_server;
   try {
-    server = std::make_unique<rpc::Server>(
-        config.listen, rpc::Backend{engine, reader, settings, editor, processor, feed,
-                                    std::move(secret), config.feed_retention});
+    server =
+        std::make_unique<rpc::Server>(config.listen,
+                                      rpc::Backend{engine, reader, settings, editor, processor,
+                                                   feed, std::move(secret), config.feed_retention},
+                                      std::move(call_observer));
+    if (metrics) {
+      metrics_server = std::make_unique<ops::MetricsServer>(
+          config.metrics.listen, *metrics,
+          ops::MetricsServer::Sources{*storage, engine, reader, cache, feed, accounts,
+                                      [&server] { return server->running_calls(); }});
+      spdlog::info("metrics at http://{}:{}/metrics", ops::host_of(config.metrics.listen),
+                   metrics_server->port());
+    }
   } catch (const std::runtime_error& error) {
     std::fprintf(stderr, "orderd: %s\n", error.what());
     return kExitListen;
@@ -246,7 +274,7 @@ int main(int argc, char** argv) {
   if (!config) return exit_code;
   // What callers send that does not parse is answered, not logged.
   google::protobuf::SetLogHandler(nullptr);
-  orderd::ops::start_logging(config->log_level);
+  orderd::ops::start_logging(config->log);
   gpr_set_log_function(orderd::log_of_grpc);
   exit_code = orderd::serve(*config);
   orderd::ops::stop_logging();

@@ -121,6 +121,27 @@ std::vector<pb::Email> read_email_page(Session& session, const std::optional<Uui
   return result;
 }
 
+Backlog read_email_backlog(Session& session, pb::EmailStatus status, int most) {
+  const auto of_status = [&](Sql& sql, Fixed column, int limit) -> Sql& {
+    sql << "SELECT " << column << " FROM order_emails";
+    sql.either(" INDEXED BY order_emails_by_status", " FORCE INDEX (order_emails_by_status)");
+    return sql << " WHERE status = " << static_cast<int>(status)
+               << " ORDER BY status, email_id LIMIT " << limit;
+  };
+  Backlog backlog;
+  {
+    Sql sql = session.sql();
+    of_status(sql << "SELECT COUNT(*) FROM (", "email_id", most) << ") page";
+    Rows rows = session.query(sql, 1);
+    if (rows.next()) backlog.count = rows.number(0);
+  }
+  // Ids of e-mails sort by the time of their making.
+  Sql sql = session.sql();
+  Rows rows = session.query(of_status(sql, "create_time", 1), 1);
+  if (rows.next()) backlog.oldest = rows.number(0);
+  return backlog;
+}
+
 std::vector<EmailRow> claim_emails(Session& session, Micros now, Micros lease_until, int limit) {
   std::vector<EmailRow> claimed;
   std::vector<EmailKey> keys;

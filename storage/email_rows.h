@@ -20,6 +20,7 @@ std::map<EmailKey, pb::Email> read_emails(Session& session, std::span<const Emai
 std::vector<pb::Email> read_email_page(Session& session, const std::optional<Uuid>& order_id,
                                        std::optional<pb::EmailStatus> status,
                                        const std::optional<Uuid>& after, int limit);
+Backlog read_email_backlog(Session& session, pb::EmailStatus status, int most);
 
 /// In a write transaction. Waits for nobody.
 std::vector<EmailRow> claim_emails(Session& session, Micros now, Micros lease_until, int limit);

@@ -174,4 +174,20 @@ std::vector<UnresolvedRow> read_unresolved_page(Session& session, std::string_vi
   return result;
 }
 
+Backlog read_unresolved_backlog(Session& session, std::string_view gateway_account, int most) {
+  Sql sql = session.sql();
+  sql << "SELECT COUNT(*), COALESCE(MIN(unresolved_since), " << kNever
+      << ") FROM (SELECT unresolved_since FROM payment_schedule";
+  sql.either(" INDEXED BY payment_schedule_unresolved_by_account",
+             " FORCE INDEX (payment_schedule_unresolved_by_account)")
+      << " WHERE gateway_account = " << Blob{gateway_account} << " AND unresolved_since < "
+      << kNever << " ORDER BY gateway_account, unresolved_since LIMIT " << most << ") page";
+  Rows rows = session.query(sql, 2);
+  Backlog backlog;
+  if (!rows.next()) return backlog;
+  backlog.count = rows.number(0);
+  if (backlog.count > 0) backlog.oldest = rows.number(1);
+  return backlog;
+}
+
 }  // namespace orderd::storage

@@ -25,5 +25,6 @@ void postpone(Session& session, std::span<const Postponement> postponements);
 std::vector<UnresolvedRow> read_unresolved_page(Session& session, std::string_view gateway_account,
                                                 const std::optional<UnresolvedRow::Keyset>& after,
                                                 int limit);
+Backlog read_unresolved_backlog(Session& session, std::string_view gateway_account, int most);
 
 }  // namespace orderd::storage

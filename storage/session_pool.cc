@@ -19,10 +19,13 @@ Lease SessionPool::lease(Role role, Clock::time_point deadline) {
   Clock::time_point since;
   {
     std::unique_lock lock(mutex_);
+    ++waiting_;
     const bool free = changed_.wait_until(lock, deadline, [&] {
       return leased_ < max_sessions_ && (role == Role::kRead || writers_ < max_writers_);
     });
+    --waiting_;
     if (!free) {
+      ++missed_;
       throw Error(Error::Kind::kUnavailable, "no database session became free in time");
     }
     ++leased_;
@@ -32,10 +35,35 @@ Lease SessionPool::lease(Role role, Clock::time_point deadline) {
   // From here on the lease's destructor frees the place.
   Lease lease(*this, role);
   if (session != nullptr) session = ready(std::move(session), since);
-  if (session == nullptr) session = std::make_unique<Session>(database_, listener_);
+  if (session == nullptr) session = open();
   lease.session_ = std::move(session);
   lease->set_role(role);
   return lease;
+}
+
+std::unique_ptr<Session> SessionPool::open() {
+  try {
+    auto session = std::make_unique<Session>(database_, listener_);
+    ++opened_;
+    return session;
+  } catch (const std::exception&) {
+    ++refused_;
+    throw;
+  }
+}
+
+Sessions SessionPool::sessions() const {
+  Sessions sessions;
+  sessions.opened = opened_;
+  sessions.refused = refused_;
+  sessions.discarded = discarded_;
+  sessions.missed = missed_;
+  std::lock_guard lock(mutex_);
+  sessions.in_use = leased_;
+  sessions.idle = static_cast<int>(idle_.size());
+  sessions.most = max_sessions_;
+  sessions.waiting = waiting_;
+  return sessions;
 }
 
 std::unique_ptr<Session> SessionPool::take_idle(Role role, Clock::time_point& since) {
@@ -62,6 +90,7 @@ std::unique_ptr<Session> SessionPool::ready(std::unique_ptr<Session> session,
     Rows rows = session->query(Sql(session->dialect(), "SELECT 1"), 1);
     if (rows.next()) return session;
   } catch (const Error&) {
+    ++discarded_;
     spdlog::info("an idle database session was lost; a new one is opened");
   }
   return nullptr;
@@ -77,6 +106,7 @@ void SessionPool::give_back(std::unique_ptr<Session> session, Role role) noexcep
   }
   const bool doubtful = session != nullptr && session->doubtful();
   if (doubtful) {
+    ++discarded_;
     spdlog::warn("a database session is discarded after an error");
     session.reset();
   }

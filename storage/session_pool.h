@@ -1,11 +1,14 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "storage/session.h"
+#include "storage/storage.h"
 
 namespace orderd::storage {
 
@@ -50,6 +53,8 @@ class SessionPool {
 
   const Database& database() const { return database_; }
 
+  Sessions sessions() const;
+
  private:
   friend class Lease;
 
@@ -58,6 +63,7 @@ class SessionPool {
     Clock::time_point since;
   };
 
+  std::unique_ptr<Session> open();
   /// Takes a session of that role if there is one, else any; null if there is none.
   std::unique_ptr<Session> take_idle(Role role, Clock::time_point& since);
   std::unique_ptr<Session> ready(std::unique_ptr<Session> session, Clock::time_point since);
@@ -69,11 +75,14 @@ class SessionPool {
   const Session::Listener listener_;
   const Clock::duration trust_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::vector<Idle> idle_;
   int leased_ = 0;
   int writers_ = 0;
+  int waiting_ = 0;
+
+  std::atomic<std::uint64_t> opened_ = 0, refused_ = 0, discarded_ = 0, missed_ = 0;
 };
 
 }  // namespace orderd::storage

@@ -84,6 +84,12 @@ class ReadTransactionImpl : public ReadTransaction {
                                              int limit) override {
     return read_unresolved_page(*lease_, gateway_account, after, limit);
   }
+  Backlog unresolved_backlog(std::string_view gateway_account, int most) override {
+    return read_unresolved_backlog(*lease_, gateway_account, most);
+  }
+  Backlog email_backlog(pb::EmailStatus status, int most) override {
+    return read_email_backlog(*lease_, status, most);
+  }
   std::vector<HistoryRow> list_events(const Uuid& order_id, const std::optional<EventKey>& after,
                                       std::span<const int> types, int limit) override {
     return read_history(*lease_, order_id, after, types, limit);
@@ -242,6 +248,8 @@ class StorageImpl : public Storage {
   std::string_view dialect() const override {
     return pool_.database().dialect == Dialect::kSqlite ? "sqlite" : "mysql";
   }
+
+  Sessions sessions() const override { return pool_.sessions(); }
 
  private:
   /// Each chunk is a transaction of its own.

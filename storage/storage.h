@@ -226,6 +226,13 @@ struct ScannedOrder {
   std::string state_id;
 };
 
+/// Work that waits in the database.
+struct Backlog {
+  std::int64_t count = 0;
+  /// Since when the oldest waits; absent: there is none.
+  std::optional<Micros> oldest;
+};
+
 /// A payment that is not settled.
 struct UnresolvedRow {
   struct Keyset {
@@ -313,6 +320,10 @@ class ReadTransaction : public Reads {
   virtual std::vector<UnresolvedRow> list_unresolved(
       std::string_view gateway_account, const std::optional<UnresolvedRow::Keyset>& after,
       int limit) = 0;
+  /// The payments of an account that are not settled. Counts `most` at most.
+  virtual Backlog unresolved_backlog(std::string_view gateway_account, int most) = 0;
+  /// The e-mails of a status. Counts `most` at most.
+  virtual Backlog email_backlog(pb::EmailStatus status, int most) = 0;
   /// Oldest first, behind `after`, at most `limit`; of these types (fields of
   /// `OrderEvent.payload`), or if there are none of all.
   virtual std::vector<HistoryRow> list_events(const Uuid& order_id,
@@ -383,6 +394,22 @@ struct Options {
   std::function<void(std::string_view sql)> on_statement;
 };
 
+/// The sessions of a storage, for metrics. The counters only rise.
+struct Sessions {
+  int in_use = 0;
+  int idle = 0;
+  int most = 0;
+  /// Threads that wait for one.
+  int waiting = 0;
+  std::uint64_t opened = 0;
+  /// Could not be opened.
+  std::uint64_t refused = 0;
+  /// Given up after an error.
+  std::uint64_t discarded = 0;
+  /// None became free in time.
+  std::uint64_t missed = 0;
+};
+
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -425,6 +452,8 @@ class Storage {
 
   /// "sqlite" or "mysql".
   virtual std::string_view dialect() const = 0;
+
+  virtual Sessions sessions() const = 0;
 };
 
 /// Opens the database behind `sqlite:PATH` or

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/engine/trace_context.h"
 #include "server/orders/rule.h"
 #include "storage/model.h"
 
@@ -71,6 +72,9 @@ struct Command {
   std::size_t bytes = 512;
   /// The error if the order does not exist.
   std::string order_id_text;
+
+  /// Of the call; for what is sent to others because of it.
+  TraceContext trace;
 
   rules::Rule rule;
   /// Whether the caller has gone (canceled, or past its deadline). Asked before the batch and

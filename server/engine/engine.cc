@@ -50,12 +50,13 @@ milliseconds jitter(milliseconds most) {
 class Engine::Impl {
  public:
   Impl(storage::Storage& storage, OrderCache& cache, SettingsCache& settings, const Limits& limits,
-       CommitListener* listener)
+       CommitListener* listener, BatchObserver observer)
       : storage_(storage),
         cache_(cache),
         settings_(settings),
         limits_(limits),
-        listener_(listener) {
+        listener_(listener),
+        observer_(std::move(observer)) {
     const int lanes = storage.dialect() == "sqlite" ? 1 : std::max(1, limits.lanes);
     for (int i = 0; i < lanes; ++i) lanes_.push_back(std::make_unique<Lane>());
     for (auto& lane : lanes_) {
@@ -66,6 +67,7 @@ class Engine::Impl {
   void submit(std::vector<Command> commands);
   void stop();
   Counters counters() const;
+  Waiting waiting() const;
 
  private:
   struct Lane {
@@ -101,8 +103,9 @@ class Engine::Impl {
   SettingsCache& settings_;
   const Limits limits_;
   CommitListener* const listener_;
+  const BatchObserver observer_;
 
-  std::mutex mutex_;  // guards what follows, and the queues of the lanes
+  mutable std::mutex mutex_;  // guards what follows, and the queues of the lanes
   std::size_t waiting_commands_ = 0;
   std::size_t waiting_bytes_ = 0;
   std::unordered_map<std::string, std::size_t> waiting_by_caller_;
@@ -278,7 +281,8 @@ bool Engine::Impl::attempt(Lane& lane, Pendings& batch, storage::LockMode mode) 
   for (const Pending& pending : batch) commands.push_back(&pending.command);
 
   const SettingsPtr settings = settings_.get();
-  auto tx = storage_.begin_write(Clock::now() + kSessionWait);
+  const auto began = Clock::now();
+  auto tx = storage_.begin_write(began + kSessionWait);
   Batch work(*tx, cache_, *settings, wall_clock(), commands);
   try {
     if (work.execute(mode) == Batch::Outcome::kSettingsChanged) {
@@ -297,6 +301,10 @@ bool Engine::Impl::attempt(Lane& lane, Pendings& batch, storage::LockMode mode) 
   }
   tx.reset();
   ++batches_;
+  if (observer_) {
+    const auto oldest = std::ranges::min_element(batch, {}, &Pending::queued)->queued;
+    observer_({batch.size(), began - oldest, Clock::now() - began});
+  }
   finish(lane, std::move(batch), work);
   return true;
 }
@@ -408,9 +416,15 @@ Counters Engine::Impl::counters() const {
   return {batches_, commands_, reruns_, splits_, settled_};
 }
 
+Waiting Engine::Impl::waiting() const {
+  std::lock_guard lock(mutex_);
+  return {waiting_commands_, waiting_bytes_};
+}
+
 Engine::Engine(storage::Storage& storage, OrderCache& cache, SettingsCache& settings,
-               const Limits& limits, CommitListener* listener)
-    : impl_(std::make_unique<Impl>(storage, cache, settings, limits, listener)) {}
+               const Limits& limits, CommitListener* listener, BatchObserver observer)
+    : impl_(std::make_unique<Impl>(storage, cache, settings, limits, listener,
+                                   std::move(observer))) {}
 
 Engine::~Engine() { stop(); }
 
@@ -425,5 +439,7 @@ void Engine::submit(std::vector<Command> commands) { impl_->submit(std::move(com
 void Engine::stop() { impl_->stop(); }
 
 Counters Engine::counters() const { return impl_->counters(); }
+
+Waiting Engine::waiting() const { return impl_->waiting(); }
 
 }  // namespace orderd::engine

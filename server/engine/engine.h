@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,6 +40,23 @@ struct Counters {
   std::uint64_t settled_commits = 0;
 };
 
+/// What waits for a lane.
+struct Waiting {
+  std::size_t commands = 0;
+  std::size_t bytes = 0;
+};
+
+/// One batch that was committed.
+struct BatchReport {
+  std::size_t commands = 0;
+  /// How long the one that waited longest did.
+  std::chrono::nanoseconds waited{};
+  /// From the wait for a session to the end of COMMIT.
+  std::chrono::nanoseconds duration{};
+};
+/// Thread-safe, must not block.
+using BatchObserver = std::function<void(const BatchReport&)>;
+
 /// Executes commands: queue -> batch -> lock and load -> rules -> save -> commit -> answer.
 ///
 /// Commands on one order run in the order of their submission. Each is one change with one version
@@ -47,7 +66,7 @@ class Engine {
  public:
   /// `listener`: outlives the engine, or null.
   Engine(storage::Storage& storage, OrderCache& cache, SettingsCache& settings,
-         const Limits& limits, CommitListener* listener = nullptr);
+         const Limits& limits, CommitListener* listener = nullptr, BatchObserver observer = {});
   /// Stops as by `stop`.
   ~Engine();
 
@@ -60,6 +79,7 @@ class Engine {
   void stop();
 
   Counters counters() const;
+  Waiting waiting() const;
 
  private:
   class Impl;

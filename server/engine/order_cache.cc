@@ -19,7 +19,11 @@ OrderPtr OrderCache::find(const Uuid& id, std::int64_t version) {
   Shard& own = shard(id);
   std::lock_guard lock(own.mutex);
   auto it = own.index.find(id);
-  if (it == own.index.end() || it->second->order->version != version) return nullptr;
+  if (it == own.index.end() || it->second->order->version != version) {
+    ++own.misses;
+    return nullptr;
+  }
+  ++own.hits;
   own.lru.splice(own.lru.begin(), own.lru, it->second);
   return it->second->order;
 }
@@ -46,14 +50,19 @@ void OrderCache::put(OrderPtr order) {
     own.bytes -= oldest.bytes;
     own.index.erase(oldest.order->id);
     own.lru.pop_back();
+    ++own.evictions;
   }
 }
 
-std::size_t OrderCache::bytes() const {
-  std::size_t sum = 0;
+OrderCache::Counters OrderCache::counters() const {
+  Counters sum;
   for (const Shard& each : shards_) {
     std::lock_guard lock(each.mutex);
-    sum += each.bytes;
+    sum.bytes += each.bytes;
+    sum.orders += each.index.size();
+    sum.hits += each.hits;
+    sum.misses += each.misses;
+    sum.evictions += each.evictions;
   }
   return sum;
 }

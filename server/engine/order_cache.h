@@ -24,7 +24,17 @@ class OrderCache {
   /// Keeps the order unless a later version is held already.
   void put(OrderPtr order);
 
-  std::size_t bytes() const;
+  /// For metrics and tests. The counters only rise.
+  struct Counters {
+    std::size_t bytes = 0;
+    std::size_t orders = 0;
+    std::uint64_t hits = 0;
+    std::uint64_t misses = 0;
+    /// Removed to make room.
+    std::uint64_t evictions = 0;
+  };
+  Counters counters() const;
+  std::size_t bytes() const { return counters().bytes; }
 
  private:
   struct Entry {
@@ -36,6 +46,9 @@ class OrderCache {
     std::list<Entry> lru;  // the latest first
     std::unordered_map<Uuid, std::list<Entry>::iterator> index;
     std::size_t bytes = 0;
+    std::uint64_t hits = 0;
+    std::uint64_t misses = 0;
+    std::uint64_t evictions = 0;
   };
   static constexpr std::size_t kShards = 16;
 

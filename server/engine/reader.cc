@@ -70,8 +70,15 @@ class Reader::Impl {
   OrderCache& cache_;
   const ReaderLimits limits_;
 
-  std::mutex mutex_;  // guards what follows
+  ReaderCounters counters() const {
+    std::lock_guard lock(mutex_);
+    return {gets_.size() + jobs_.size(), reads_, batches_};
+  }
+
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
+  std::uint64_t reads_ = 0;
+  std::uint64_t batches_ = 0;
   std::deque<Get> gets_;
   std::deque<Job> jobs_;
   bool jobs_turn_ = false;
@@ -105,6 +112,8 @@ void Reader::Impl::serve() {
       jobs_turn_ = false;
       Job job = std::move(jobs_.front());
       jobs_.pop_front();
+      ++reads_;
+      ++batches_;
       lock.unlock();
       run_job(std::move(job));
     } else {
@@ -117,6 +126,8 @@ void Reader::Impl::serve() {
         batch.push_back(std::move(gets_.front()));
         gets_.pop_front();
       }
+      reads_ += batch.size();
+      ++batches_;
       lock.unlock();
       get_all(std::move(batch));
     }
@@ -265,5 +276,7 @@ Reader::Orders Reader::load(storage::Reads& reads,
 }
 
 void Reader::stop() { impl_->stop(); }
+
+ReaderCounters Reader::counters() const { return impl_->counters(); }
 
 }  // namespace orderd::engine

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -18,6 +20,15 @@ struct ReaderLimits {
   int batch_orders = 500;
   /// Reads that may wait.
   std::size_t queue = 8192;
+};
+
+/// For metrics; `reads` and `batches` only rise.
+struct ReaderCounters {
+  /// Those that wait.
+  std::size_t waiting = 0;
+  /// Those that a thread took up, and the transactions that they shared.
+  std::uint64_t reads = 0;
+  std::uint64_t batches = 0;
 };
 
 /// Executes reads: takes what waits, opens one consistent read transaction for it, and answers.
@@ -47,6 +58,8 @@ class Reader {
 
   /// Refuses new reads and returns when all are answered.
   void stop();
+
+  ReaderCounters counters() const;
 
  private:
   class Impl;

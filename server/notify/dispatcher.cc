@@ -9,6 +9,7 @@
 
 #include "server/failpoint.h"
 #include "server/orders/emails.h"
+#include "server/orders/errors.h"
 #include "server/orders/fields.h"
 #include "storage/wall_clock.h"
 
@@ -41,7 +42,7 @@ bool record(engine::Engine& engine, const storage::EmailRow& row, const SendResu
   if (!answer.ok()) {
     spdlog::warn("what came of e-mail {} of order {} could not be recorded: {}",
                  row.email.email_id(), row.order_id.to_string(),
-                 std::string(answer.status().message()));
+                 errors::reason(answer.status()));
     return false;
   }
   if (answer->email && answer->email->status() == pb::EMAIL_STATUS_DEAD) {

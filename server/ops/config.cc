@@ -43,14 +43,7 @@ SIGTERM and SIGINT end it cleanly: calls that run are finished first.
 )";
 
 std::string check_address(const std::string& address) {
-  const auto colon = address.rfind(':');
-  int port = -1;
-  if (colon != std::string::npos && colon > 0) {
-    const char* end = address.data() + address.size();
-    const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, port);
-    if (error != std::errc() || rest != end) port = -1;
-  }
-  if (port < 0 || port > 65535) return "must be HOST:PORT, e.g. 127.0.0.1:50051";
+  if (!is_address(address)) return "must be HOST:PORT, e.g. 127.0.0.1:50051";
   if (!is_loopback(address)) {
     return "must be a loopback address (127.0.0.1, [::1] or localhost): without access keys "
            "everybody who reaches the server may change every order";
@@ -93,16 +86,13 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
       ->envname("ORDERD_CACHE_MB")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
-  app.add_option("--log-level", config.log_level,
-                 "What goes to standard error: debug adds each read, warn leaves out each change")
-      ->envname("ORDERD_LOG_LEVEL")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
-      ->capture_default_str();
   add_seconds(app, "--feed-retention", "ORDERD_FEED_RETENTION",
               "Seconds for which a watch of orders can go on with its token", 1, 315'360'000,
               config.feed_retention);
   GatewayOptions gateways(app, config);
   MailOptions mail(app, config);
+  const LogOptions log(app, config.log);
+  const MetricsOptions metrics(app, config.metrics);
   try {
     app.parse(argc, argv);
     gateways.apply();
@@ -129,6 +119,15 @@ void add_seconds(CLI::App& app, const std::string& name, const std::string& vari
 }
 
 std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
+
+bool is_address(const std::string& address) {
+  const auto colon = address.rfind(':');
+  if (colon == std::string::npos || colon == 0) return false;
+  int port = -1;
+  const char* end = address.data() + address.size();
+  const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, port);
+  return error == std::errc() && rest == end && port >= 0 && port <= 65535;
+}
 
 bool is_loopback(const std::string& address) {
   std::string host = host_of(address);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "server/notify/mailer.h"
+#include "server/ops/logging.h"
 
 namespace orderd::ops {
 
@@ -35,13 +36,17 @@ struct MailConfig {
   std::chrono::milliseconds interval{5'000};
 };
 
+struct MetricsConfig {
+  /// HOST:PORT. Empty: there are none.
+  std::string listen;
+};
+
 /// What the operator says on the command line and in the environment.
 struct Config {
   std::string listen = "127.0.0.1:50051";
   std::string database = "sqlite:orderd.db";
   int lanes = 1;
   std::size_t cache_mb = 256;
-  std::string log_level = "info";
   /// Beside "external".
   std::vector<GatewayAccount> gateways;
   std::string stripe_url = "https://api.stripe.com";
@@ -51,12 +56,17 @@ struct Config {
   /// For how long watches can be resumed.
   std::chrono::milliseconds feed_retention{std::chrono::hours(7 * 24)};
   MailConfig mail;
+  LogConfig log;
+  MetricsConfig metrics;
 };
 
 /// Reads the configuration; the command line wins over the environment. Nothing if the program is
 /// done: help or version were asked for, or there is an error, which has been printed; `exit_code`
 /// is set then.
 std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_code);
+
+/// Whether it is HOST:PORT.
+bool is_address(const std::string& address);
 
 /// Whether HOST:PORT can be reached from this machine only.
 bool is_loopback(const std::string& address);

@@ -28,6 +28,16 @@ class GatewayOptions {
   std::vector<std::string> accounts_;
 };
 
+class LogOptions {
+ public:
+  LogOptions(CLI::App& app, LogConfig& log);
+};
+
+class MetricsOptions {
+ public:
+  MetricsOptions(CLI::App& app, MetricsConfig& metrics);
+};
+
 class MailOptions {
  public:
   MailOptions(CLI::App& app, Config& config);

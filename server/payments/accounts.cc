@@ -48,6 +48,10 @@ class Account {
     return absl::OkStatus();
   }
 
+  Accounts::State state() const {
+    return {waiting_, Clock::now().time_since_epoch().count() < open_until_};
+  }
+
   bool enter() {
     auto open_until = open_until_.load();
     if (open_until == kClosed) return true;
@@ -196,6 +200,11 @@ std::vector<std::string> Accounts::names() const {
   std::vector<std::string> names;
   for (const auto& [name, account] : accounts_) names.push_back(name);
   return names;
+}
+
+Accounts::State Accounts::state(std::string_view account) const {
+  const auto it = accounts_.find(account);
+  return it == accounts_.end() ? State() : it->second->state();
 }
 
 void Accounts::run(std::string_view account, Priority priority, std::function<void()> job) {

@@ -62,6 +62,15 @@ class Accounts : public rules::GatewayDirectory {
   /// And after it: whether the gateway answered.
   void leave(std::string_view account, bool answered);
 
+  /// For metrics.
+  struct State {
+    /// Jobs of callers that wait for a thread.
+    int waiting = 0;
+    /// Whether the circuit is open.
+    bool open = false;
+  };
+  State state(std::string_view account) const;
+
   /// Destroys the jobs that wait, and those that come later.
   void drop_waiting();
   /// That, and waits for the jobs that run.

@@ -94,6 +94,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
         priority_(start.priority),
         until_(start.until),
         waits_(start.waits),
+        trace_(std::move(start.trace)),
         progress_(std::move(start.progress)),
         order_(std::move(start.order)),
         order_id_(order_->id) {
@@ -110,7 +111,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
   void next_round() {
     if (!in_progress(order_->order) || owner_->stopping()) return;
     if (until_ != Deadline::max() && Clock::now() + owner_->options_.call_timeout > until_) return;
-    ask_gateways(owner_->accounts_, owner_->sender_, order_, priority_, until_,
+    ask_gateways(owner_->accounts_, owner_->sender_, order_, priority_, until_, trace_,
                  [self = shared_from_this()](Said said) { self->decide(std::move(said)); });
   }
 
@@ -200,6 +201,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
       owner_->accounts_.run(
           payment->gateway_account(), priority_,
           [self = shared_from_this(), order, payment, attempt, end] {
+            const engine::TraceScope trace(self->trace_);
             self->sent(self->owner_->sender_.send(self->order_id_, *payment, attempt, end));
           });
     }
@@ -252,6 +254,7 @@ class Cancellations::Drive : public std::enable_shared_from_this<Drive> {
   const Priority priority_;
   const Deadline until_;
   const bool waits_;
+  const engine::TraceContext trace_;
   const std::function<void(const Answer&)> progress_;
   std::multiset<Uuid>::iterator driven_;
 
@@ -308,6 +311,7 @@ class Cancellations::Preview : public std::enable_shared_from_this<Preview> {
 
   void ask(const OrderPtr& order) {
     ask_gateways(owner_->accounts_, owner_->sender_, order, Priority::kCaller, caller_->answer_by(),
+                 command_.trace,
                  [self = shared_from_this()](Said said) { self->fold(std::move(said)); });
   }
 
@@ -367,7 +371,7 @@ void Cancellations::cancel(Command command, Deadline answer_by, Work work) {
     return std::make_shared<Preview>(shared_from_this(), std::move(command), caller, work)->start();
   }
   if (!caller->begin_command()) return;
-  command.done = [self = shared_from_this(), caller, work](AnswerOr answer) {
+  command.done = [self = shared_from_this(), caller, work, trace = command.trace](AnswerOr answer) {
     if (!answer.ok() || !answer->changed || answer->replayed) {
       return caller->answer(std::move(answer));
     }
@@ -378,6 +382,7 @@ void Cancellations::cancel(Command command, Deadline answer_by, Work work) {
     start.order = answer->order;
     start.priority = Priority::kCaller;
     start.waits = true;
+    start.trace = trace;
     start.work = work;
     start.progress = [caller, outcome = answer->outcome](const Answer& now) {
       Answer known;

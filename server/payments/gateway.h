@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -150,5 +152,18 @@ class Gateway {
 
   virtual Representable representable(const pb::Money& amount) const = 0;
 };
+
+/// A call to a gateway that has ended.
+struct GatewayReport {
+  std::string_view account;
+  /// "fetch", "capture", "void" or "refund".
+  std::string_view operation;
+  /// The kind of CallResult or FetchError, in lower case ("not_executed"); a fetch that brought a
+  /// reading "succeeded".
+  std::string_view outcome;
+  std::chrono::nanoseconds duration{};
+};
+/// Thread-safe, must not block.
+using GatewayObserver = std::function<void(const GatewayReport&)>;
 
 }  // namespace orderd::payments

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "server/engine/trace_context.h"
+
 namespace orderd::payments {
 namespace {
 
@@ -124,6 +126,10 @@ std::variant<HttpAnswer, HttpFailure> HttpClient::send(const HttpRequest& reques
   transfer.max_bytes = options_.max_answer_bytes;
   HeaderList headers;
   for (const auto& line : request.headers) headers.add(line);
+  if (const auto& trace = engine::TraceScope::current(); !trace.empty()) {
+    headers.add("traceparent: " + trace.parent_header());
+    if (!trace.trace_state.empty()) headers.add("tracestate: " + trace.trace_state);
+  }
 
   Pool::Handle handle = pool_->take();
   CURL* curl = handle.get();

@@ -37,10 +37,10 @@ enum class HttpFailure {
 };
 
 /// A blocking client over libcurl for a few hosts that are called often. Certificates and host
-/// names are verified, redirects are not followed. Connections are kept and used again; when a kept
-/// one turns out to be dead before a byte of the answer came, the request is sent once more by
-/// libcurl, so every POST must be one that can be repeated (an idempotency key). Thread-safe. Logs
-/// nothing.
+/// names are verified, redirects are not followed. A request tells of the trace that its thread
+/// works for (engine::TraceScope). Connections are kept and used again; when a kept one turns out
+/// to be dead before a byte of the answer came, the request is sent once more by libcurl, so every
+/// POST must be one that can be repeated (an idempotency key). Thread-safe. Logs nothing.
 class HttpClient {
  public:
   struct Options {

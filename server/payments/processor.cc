@@ -56,7 +56,8 @@ class Processor::Impl {
         accounts(accounts_in),
         timers(timers_in),
         options(options_in),
-        sender(engine_in, accounts_in, options_in.call_timeout, options_in.first_check),
+        sender(engine_in, accounts_in, options_in.call_timeout, options_in.first_check,
+               options_in.observer),
         cancellations(std::make_shared<Cancellations>(
             engine_in, reader_in, accounts_in, sender, timers_in,
             Cancellations::Options{options_in.call_timeout, lease(), options_in.mailing})) {}
@@ -194,6 +195,7 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   }
 
   void send(const pb::Payment& payment, const Answer& attempt) {
+    const engine::TraceScope trace(command_.trace);
     auto settled = impl_->sender.send(attempt.order_id, payment, *attempt.transaction, lease_end_,
                                       /*again=*/false);
     if (!settled) return;
@@ -251,6 +253,7 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
   }
 
   void fetch(std::size_t index, const OrderPtr& order) {
+    const engine::TraceScope trace(command_.trace);
     if (pause_ > milliseconds(0)) impl_->sender.pause(pause_);
     readings_[index] =
         impl_->sender.fetch(payments_[index], order->order.currency_code(), caller_->answer_by());
@@ -421,6 +424,7 @@ void Processor::Impl::cancel(const std::shared_ptr<Impl>& impl, Command command,
     Command first = own_command(command.order_id);
     first.order_id_text = command.order_id_text;
     first.expected_etag = command.expected_etag;
+    first.trace = command.trace;
     first.done = [impl, command = std::move(command), deadline](AnswerOr synced) mutable {
       if (!synced.ok()) return command.done(synced.status());
       if (!command.expected_etag.empty()) command.expected_etag = synced->etag;

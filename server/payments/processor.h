@@ -35,6 +35,8 @@ class Processor {
     std::chrono::milliseconds answer_margin{200};
     /// Of the e-mails about cancellations.
     rules::Mailing mailing;
+    /// Hears of every call to a gateway.
+    GatewayObserver observer;
   };
   using Done = engine::Command::Done;
 

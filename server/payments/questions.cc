@@ -15,9 +15,11 @@
 namespace orderd::payments {
 
 void ask_gateways(Accounts& accounts, Sender& sender, const OrderPtr& order,
-                  Accounts::Priority priority, Deadline deadline, std::function<void(Said)> then) {
+                  Accounts::Priority priority, Deadline deadline, const engine::TraceContext& trace,
+                  std::function<void(Said)> then) {
   struct Questions {
     OrderPtr order;
+    engine::TraceContext trace;
     std::function<void(Said)> then;
     std::vector<const pb::Payment*> payments;
     std::vector<std::optional<Reading>> readings;
@@ -27,6 +29,7 @@ void ask_gateways(Accounts& accounts, Sender& sender, const OrderPtr& order,
   };
   const auto asked = std::make_shared<Questions>();
   asked->order = order;
+  asked->trace = trace;
   asked->then = std::move(then);
   for (const pb::Payment& payment : order->order.payments()) {
     // What a gateway that this server does not have stands for is for the rules to judge.
@@ -55,6 +58,7 @@ void ask_gateways(Accounts& accounts, Sender& sender, const OrderPtr& order,
     const std::string& account = asked->payments[i]->gateway_account();
     accounts.run(account, priority, [&accounts, &sender, asked, finish, deadline, i] {
       const pb::Payment& payment = *asked->payments[i];
+      const engine::TraceScope scope(asked->trace);
       if (accounts.enter(payment.gateway_account())) {
         auto said = sender.fetch(payment, asked->order->order.currency_code(), deadline);
         if (auto* reading = std::get_if<Reading>(&said)) {

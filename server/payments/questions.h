@@ -3,6 +3,7 @@
 #include <functional>
 #include <vector>
 
+#include "server/engine/trace_context.h"
 #include "server/orders/readings.h"
 #include "server/payments/accounts.h"
 #include "server/payments/sender.h"
@@ -22,8 +23,10 @@ struct Said {
 };
 
 /// Asks all gateways of an order at once. `then` runs on the last one's thread, or is destroyed if
-/// that is stopped; accounts and sender must live as long as what it holds.
+/// that is stopped. `trace` is what the gateways are told; accounts and sender must live as long as
+/// what it holds.
 void ask_gateways(Accounts& accounts, Sender& sender, const OrderPtr& order,
-                  Accounts::Priority priority, Deadline deadline, std::function<void(Said)> then);
+                  Accounts::Priority priority, Deadline deadline, const engine::TraceContext& trace,
+                  std::function<void(Said)> then);
 
 }  // namespace orderd::payments

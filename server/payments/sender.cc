@@ -35,6 +35,47 @@ bool passes(const absl::Status& status) {
 bool is_answer(Kind kind) { return kind != Kind::kNotExecuted && kind != Kind::kUnknown; }
 bool moves_money(Kind kind) { return kind == Kind::kSucceeded || kind == Kind::kPending; }
 
+std::string_view name_of(Kind kind) {
+  switch (kind) {
+    case Kind::kSucceeded:
+      return "succeeded";
+    case Kind::kPending:
+      return "pending";
+    case Kind::kRefused:
+      return "refused";
+    case Kind::kNotExecuted:
+      return "not_executed";
+    case Kind::kStateConflict:
+      return "state_conflict";
+    case Kind::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
+std::string_view name_of(FetchError::Kind kind) {
+  switch (kind) {
+    case FetchError::Kind::kNotFound:
+      return "not_found";
+    case FetchError::Kind::kUnusable:
+      return "unusable";
+    case FetchError::Kind::kUnavailable:
+      break;
+  }
+  return "unavailable";
+}
+
+std::string_view name_of(pb::TransactionKind operation) {
+  switch (operation) {
+    case pb::TRANSACTION_KIND_CAPTURE:
+      return "capture";
+    case pb::TRANSACTION_KIND_VOID:
+      return "void";
+    default:
+      return "refund";
+  }
+}
+
 /// When the oldest attempt without an answer was made.
 std::optional<Micros> unknown_since(const pb::Order& order, const std::string& payment_id) {
   std::optional<Micros> since;
@@ -146,6 +187,8 @@ std::variant<Reading, FetchError> Sender::fetch(const pb::Payment& payment,
     result = FetchError{FetchError::Kind::kUnavailable, {}, std::nullopt};
   }
   const auto* error = std::get_if<FetchError>(&result);
+  observe(account, "fetch", error == nullptr ? name_of(Kind::kSucceeded) : name_of(error->kind),
+          began);
   report(account, error == nullptr || error->kind != FetchError::Kind::kUnavailable, began, end);
   return result;
 }
@@ -169,6 +212,7 @@ CallResult Sender::call(const pb::Payment& payment, const pb::PaymentTransaction
     spdlog::error("attempt {} failed within the gateway of account {}", attempt.transaction_id(),
                   account);
   }
+  observe(account, name_of(attempt.kind()), name_of(result.kind), began);
   report(account, is_answer(result.kind), began, end);
   return result;
 }
@@ -314,6 +358,11 @@ Deadline Sender::call_deadline(Deadline end) const {
 void Sender::report(const std::string& account, bool answered, Deadline began, Deadline deadline) {
   // A caller in a hurry says nothing about the gateway.
   if (answered || deadline - began >= call_timeout_ / 2) accounts_.leave(account, answered);
+}
+
+void Sender::observe(std::string_view account, std::string_view operation, std::string_view outcome,
+                     Deadline began) const {
+  if (observer_) observer_({account, operation, outcome, Clock::now() - began});
 }
 
 void Sender::pause(milliseconds time) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -20,11 +21,12 @@ namespace orderd::payments {
 class Sender {
  public:
   Sender(engine::Engine& engine, Accounts& accounts, std::chrono::milliseconds call_timeout,
-         std::chrono::microseconds first_check)
+         std::chrono::microseconds first_check, GatewayObserver observer)
       : engine_(engine),
         accounts_(accounts),
         call_timeout_(call_timeout),
-        first_check_(first_check) {}
+        first_check_(first_check),
+        observer_(std::move(observer)) {}
 
   std::variant<Reading, FetchError> fetch(const pb::Payment& payment,
                                           const std::string& currency_code, Deadline deadline);
@@ -66,11 +68,14 @@ class Sender {
   Deadline call_deadline(Deadline end) const;
   /// Tells the circuit breaker how a call ended that had time until `deadline`.
   void report(const std::string& account, bool answered, Deadline began, Deadline deadline);
+  void observe(std::string_view account, std::string_view operation, std::string_view outcome,
+               Deadline began) const;
 
   engine::Engine& engine_;
   Accounts& accounts_;
   const std::chrono::milliseconds call_timeout_;
   const std::chrono::microseconds first_check_;
+  const GatewayObserver observer_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;

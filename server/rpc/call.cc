@@ -1,9 +1,9 @@
 #include "server/rpc/call.h"
 
-#include <spdlog/spdlog.h>
-
 #include <array>
+#include <vector>
 
+#include "server/log_line.h"
 #include "storage/uuid.h"
 
 namespace orderd::rpc {
@@ -35,6 +35,20 @@ spdlog::level::level_enum level_of(absl::StatusCode code, Kind kind) {
   }
 }
 
+engine::TraceContext trace_of(const grpc::CallbackServerContext& context) {
+  const auto values = [&](const char* name) {
+    std::vector<std::string_view> found;
+    const auto [first, last] = context.client_metadata().equal_range(name);
+    for (auto it = first; it != last; ++it) {
+      found.emplace_back(it->second.data(), it->second.size());
+    }
+    return found;
+  };
+  const auto parents = values("traceparent");
+  if (parents.empty()) return {};
+  return engine::read_trace_context(parents, values("tracestate"));
+}
+
 }  // namespace
 
 absl::StatusOr<Caller> LocalAuthenticator::identify(const grpc::CallbackServerContext&) const {
@@ -51,6 +65,11 @@ void RunningCalls::end() {
   if (--count_ == 0) none_.notify_all();
 }
 
+int RunningCalls::count() const {
+  std::lock_guard lock(mutex_);
+  return count_;
+}
+
 void RunningCalls::drain(std::chrono::milliseconds at_most) {
   draining_ = true;
   std::unique_lock lock(mutex_);
@@ -65,6 +84,8 @@ CallRecord::~CallRecord() { guard_.running.end(); }
 
 absl::Status CallRecord::admit(const grpc::CallbackServerContext& context,
                                std::chrono::milliseconds default_deadline) {
+  context_ = &context;
+  trace_ = trace_of(context);
   if (guard_.running.draining()) return errors::shutting_down();
   const auto deadline = context.deadline();
   const auto now = std::chrono::system_clock::now();
@@ -95,16 +116,18 @@ absl::Status CallRecord::end(absl::Status status) const {
   const auto duration = std::chrono::steady_clock::now() - begin_;
   if (guard_.observer) guard_.observer({method_.name, status.code(), duration});
   if (const auto level = level_of(status.code(), method_.kind); spdlog::should_log(level)) {
-    std::string line = fmt::format("{} {} {:.3f} ms", method_.name, code_name(status.code()),
-                                   std::chrono::duration<double, std::milli>(duration).count());
-    const auto field = [&line](std::string_view name, std::string_view value) {
-      if (!value.empty()) line.append(" ").append(name).append("=").append(value);
-    };
-    field("reason", errors::reason(status));
-    field("actor", caller_.identity);
-    field("order", order_id_);
-    field("request", request_id_);
-    spdlog::log(level, line);
+    LogLine line("call");
+    line.field("method", method_.name);
+    line.field("code", code_name(status.code()));
+    line.number("duration_ms", std::chrono::duration<double, std::milli>(duration).count());
+    line.field("reason", errors::reason(status));
+    line.field("actor", caller_.identity);
+    line.field("order_id", order_id_);
+    line.field("request_id", request_id_);
+    line.field("trace_id", trace_.trace_id);
+    line.field("span_id", trace_.span_id);
+    if (context_ != nullptr) line.field("peer", context_->peer());
+    line.write(level);
   }
   return status;
 }

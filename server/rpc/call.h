@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/engine/trace_context.h"
 #include "server/orders/cancellation.h"
 #include "server/orders/create.h"
 #include "server/orders/delivery_states.h"
@@ -71,13 +72,14 @@ class RunningCalls {
   void begin();
   void end();
   bool draining() const { return draining_; }
+  int count() const;
 
   /// From here on new calls are refused. Returns when none runs, or when the time is over.
   void drain(std::chrono::milliseconds at_most);
 
  private:
   std::atomic<bool> draining_ = false;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable none_;
   int count_ = 0;
 };
@@ -112,6 +114,7 @@ class CallRecord {
 
   std::string_view method() const { return method_.name; }
   const std::string& actor() const { return caller_.identity; }
+  const engine::TraceContext& trace() const { return trace_; }
   /// Whether the caller has gone. It may outlive the call.
   std::function<bool()> abandoned() const;
   void cancel() { life_->canceled = true; }
@@ -136,7 +139,10 @@ class CallRecord {
   const Method method_;
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   const std::shared_ptr<Life> life_ = std::make_shared<Life>();
+  /// Until the end.
+  const grpc::CallbackServerContext* context_ = nullptr;
   Caller caller_;
+  engine::TraceContext trace_;
   std::string order_id_;
   std::string request_id_;
 };
@@ -151,6 +157,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 
   const Request& request() const { return *request_; }
   const std::string& actor() const { return record_.actor(); }
+  const engine::TraceContext& trace() const { return record_.trace(); }
   std::string_view method() const { return record_.method(); }
   std::function<bool()> abandoned() const { return record_.abandoned(); }
   std::chrono::steady_clock::time_point deadline() const { return record_.deadline(); }

@@ -50,6 +50,7 @@ engine::Command command_for(const Call& call) {
   }
   command.bytes += request.ByteSizeLong();
   command.abandoned = call.abandoned();
+  command.trace = call.trace();
   return command;
 }
 

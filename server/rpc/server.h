@@ -25,6 +25,8 @@ class Server {
   ~Server();
 
   int port() const { return port_; }
+  /// For metrics. Thread-safe.
+  int running_calls() const { return guard_.running.count(); }
 
   /// Tells health checks that it goes, takes no new calls, ends the watchers, gives those that run
   /// `drain` to end, drops what waits for a gateway then, and returns when all have ended. Not on a

@@ -3,6 +3,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -57,6 +58,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void begin(std::int64_t position) override;
   void look() override;
   void end() override;
+  std::int64_t position() const override { return position_; }
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -102,7 +104,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   std::mutex mutex_;  // guards what follows
   Source source_ = Source::kNone;
-  std::int64_t position_ = 0;
+  std::atomic<std::int64_t> position_ = 0;  // may be read without it
   /// The last order of the snapshot that was delivered (all zero: none was), while it is taken.
   std::optional<Uuid> snapshot_;
   bool token_checked_ = false;

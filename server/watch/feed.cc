@@ -77,6 +77,16 @@ std::int64_t Feed::position() const {
   return position_;
 }
 
+Feed::State Feed::state() const {
+  std::lock_guard lock(mutex_);
+  State state{position_, watchers_.size(), 0, ring_.size(), ring_bytes_};
+  for (const Member& member : watchers_) {
+    if (!known_ || !member.begun) continue;
+    state.behind = std::max(state.behind, position_ - member.watcher->position());
+  }
+  return state;
+}
+
 void Feed::committed(std::vector<storage::FeedChange> changes) {
   if (changes.empty()) return;
   std::lock_guard lock(mutex_);

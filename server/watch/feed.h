@@ -30,6 +30,9 @@ class Watcher {
   virtual void look() = 0;
   /// This server ends. The last call.
   virtual void end() = 0;
+
+  /// Up to where it has read. Called on any thread and with the feed's mutex held: takes no lock.
+  virtual std::int64_t position() const = 0;
 };
 
 /// The newest changes, for all watchers of this server. What this server commits it hands over
@@ -71,6 +74,18 @@ class Feed final : public engine::CommitListener {
 
   bool listening() const override { return listening_; }
   void committed(std::vector<storage::FeedChange> changes) override;
+
+  /// For metrics.
+  struct State {
+    std::int64_t position = 0;
+    std::size_t watchers = 0;
+    /// By how many changes the slowest watcher is behind.
+    std::int64_t behind = 0;
+    /// What is kept.
+    std::size_t changes = 0;
+    std::size_t bytes = 0;
+  };
+  State state() const;
 
   bool stopping() const;
   /// Ends the watchers and waits for the threads.

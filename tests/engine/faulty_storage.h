@@ -72,6 +72,7 @@ class FaultyStorage final : public storage::Storage {
   }
   std::string secret() override { return real_->secret(); }
   std::string_view dialect() const override { return real_->dialect(); }
+  storage::Sessions sessions() const override { return real_->sessions(); }
 
  private:
   template <typename Work>

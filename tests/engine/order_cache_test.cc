@@ -36,6 +36,20 @@ std::size_t bytes_of_one() {
 
 constexpr std::size_t kShards = 16;
 
+TEST(OrderCache, CountsWhatItHadAndWhatItHadNot) {
+  OrderCache cache(kShards * 2 * bytes_of_one());
+  for (int n = 1; n <= 3; ++n) cache.put(order_of(id_of(n), 1));
+  EXPECT_EQ(cache.find(id_of(1), 1), nullptr);
+  EXPECT_EQ(cache.find(id_of(2), 2), nullptr);
+  EXPECT_NE(cache.find(id_of(2), 1), nullptr);
+  const auto counters = cache.counters();
+  EXPECT_EQ(counters.hits, 1u);
+  EXPECT_EQ(counters.misses, 2u);
+  EXPECT_EQ(counters.evictions, 1u);
+  EXPECT_EQ(counters.orders, 2u);
+  EXPECT_EQ(counters.bytes, 2 * bytes_of_one());
+}
+
 TEST(OrderCache, FindsExactlyTheVersionAskedFor) {
   OrderCache cache(1u << 20);
   EXPECT_EQ(cache.find(id_of(1), 1), nullptr);

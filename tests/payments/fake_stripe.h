@@ -35,7 +35,8 @@ class FakeStripe {
   /// POST /_control/`name`; the answer. Fails the test if there is none.
   nlohmann::json control(const std::string& name, const nlohmann::json& body = nlohmann::json({}));
 
-  /// The requests since the start or `forget_requests`: method, path, text, parameters, key.
+  /// The requests since the start or `forget_requests`: method, path, text, parameters, key,
+  /// traceparent, tracestate.
   nlohmann::json requests() { return control("requests"); }
 
  private:

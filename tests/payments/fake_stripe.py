@@ -340,6 +340,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         record = {
             "method": method, "path": url.path, "text": body if method == "post" else url.query,
             "key": self.headers.get("Idempotency-Key"), "connection": self.connection_number,
+            "traceparent": self.headers.get("traceparent"), "tracestate": self.headers.get("tracestate"),
         }  # fmt: skip
         self.server.requests.append(record)
         if kind == "drop_before":

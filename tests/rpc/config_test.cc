@@ -51,6 +51,9 @@ TEST(ConfigTest, MistakesAreExplainedWithoutPasswords) {
                                                           {"--database", "postgres://u:secret@h/d"},
                                                           {"--lanes", "0"},
                                                           {"--log-level", "loud"},
+                                                          {"--log-format", "xml"},
+                                                          {"--metrics", "9464"},
+                                                          {"--metrics", "127.0.0.1:http"},
                                                           {"--no-such-option"}};
   for (const auto& mistake : mistakes) {
     int exit_code = -1;

@@ -332,6 +332,26 @@ TEST_P(EmailsTest, ClaimsAndChangesDoNotLoseEachOther) {
   EXPECT_EQ(begin_read()->list_emails({}, pb::EMAIL_STATUS_SENT, {}, 1000).size(), all.size());
 }
 
+TEST_P(EmailsTest, TheBacklogIsCountedByStatusUpToALimit) {
+  std::vector<EmailRow> rows;
+  for (int i = 0; i < 5; ++i) {
+    rows.push_back(
+        email_row(order_id_, i < 3 ? pb::EMAIL_STATUS_PENDING : pb::EMAIL_STATUS_DEAD, 1));
+    *rows.back().email.mutable_create_time() = storage::to_timestamp(100 + i);
+  }
+  insert(rows);
+  const auto backlog = [&](pb::EmailStatus status, int most) {
+    return begin_read()->email_backlog(status, most);
+  };
+  EXPECT_EQ(backlog(pb::EMAIL_STATUS_PENDING, 10).count, 3);
+  EXPECT_EQ(backlog(pb::EMAIL_STATUS_PENDING, 10).oldest, 100);
+  EXPECT_EQ(backlog(pb::EMAIL_STATUS_PENDING, 2).count, 2);
+  EXPECT_EQ(backlog(pb::EMAIL_STATUS_DEAD, 10).count, 2);
+  EXPECT_EQ(backlog(pb::EMAIL_STATUS_DEAD, 10).oldest, 103);
+  EXPECT_EQ(backlog(pb::EMAIL_STATUS_SENT, 10).count, 0);
+  EXPECT_EQ(backlog(pb::EMAIL_STATUS_SENT, 10).oldest, std::nullopt);
+}
+
 class MariadbEmailsTest : public EmailsTest {};
 INSTANTIATE_TEST_SUITE_P(, MariadbEmailsTest, testing::Values(Backend::kMariadb), backend_name);
 

@@ -210,6 +210,22 @@ TEST_P(PaymentScheduleTest, ManyRowsAreWrittenAndRemovedAtOnce) {
   for (const UnresolvedRow& row : left) EXPECT_EQ(row.key.since % 7, 5000 % 7);
 }
 
+TEST_P(PaymentScheduleTest, TheBacklogIsCountedByAccountUpToALimit) {
+  schedule({row("late", 1, 50), row("early", {}, 40), row("never", {}, 60), row("settled", 5),
+            row("elsewhere", 1, 7, "bank")});
+  const auto backlog = [&](const std::string& account, int most) {
+    return begin_read()->unresolved_backlog(account, most);
+  };
+  EXPECT_EQ(backlog("acme", 10).count, 3);
+  EXPECT_EQ(backlog("acme", 10).oldest, 40);
+  EXPECT_EQ(backlog("acme", 2).count, 2);
+  EXPECT_EQ(backlog("acme", 2).oldest, 40);
+  EXPECT_EQ(backlog("bank", 10).count, 1);
+  EXPECT_EQ(backlog("bank", 10).oldest, 7);
+  EXPECT_EQ(backlog("nobody's", 10).count, 0);
+  EXPECT_EQ(backlog("nobody's", 10).oldest, std::nullopt);
+}
+
 TEST_P(PaymentScheduleTest, UnresolvedPaymentsAreListedInPages) {
   std::vector<ScheduleRow> rows;
   std::vector<Uuid> orders;

@@ -46,6 +46,11 @@ TEST_P(PoolTest, ALeaseWaitsNoLongerThanItsDeadline) {
   EXPECT_STORAGE_ERROR(storage_->begin_read(deadline), kUnavailable);
   EXPECT_GE(Clock::now(), deadline);
   EXPECT_STORAGE_ERROR(storage_->begin_write(Clock::now()), kUnavailable);
+  const auto sessions = storage_->sessions();
+  EXPECT_EQ(sessions.in_use, 1);
+  EXPECT_EQ(sessions.most, 1);
+  EXPECT_EQ(sessions.missed, 2u);
+  EXPECT_EQ(sessions.waiting, 0);
 
   auto waiting = std::async(std::launch::async, [&] { storage_->begin_read(soon())->snapshot(); });
   write.reset();
@@ -90,8 +95,13 @@ TEST_P(PoolTest, ASessionAfterAFaultIsDiscarded) {
     EXPECT_TRUE(lease->doubtful());
     EXPECT_STORAGE_ERROR(lease->execute("SELECT 1"), kUnavailable);
   }
+  EXPECT_EQ(pool.sessions().opened, 1u);
+  EXPECT_EQ(pool.sessions().discarded, 1u);
+  EXPECT_EQ(pool.sessions().idle, 0);
   statements.clear();
   auto lease = pool.lease(Role::kRead, soon());
+  EXPECT_EQ(pool.sessions().opened, 2u);
+  EXPECT_EQ(pool.sessions().in_use, 1);
   EXPECT_FALSE(lease->doubtful());
   EXPECT_EQ(statements.size(), 1u) << "a new session is put into its role";
 }

@@ -263,6 +263,9 @@ TEST_P(QueryPlanTest, ReadsByKey) {
     check("list_unresolved", {});
     read->list_unresolved("1", storage::UnresolvedRow::Keyset{2000, ids[0], "1"}, 50);
     check("list_unresolved of an account", {});
+    EXPECT_EQ(read->unresolved_backlog("1", 10'000).count, 2000);
+    EXPECT_EQ(read->email_backlog(pb::EMAIL_STATUS_PENDING, 500).count, 500);
+    check("backlogs", {});
     read->load_emails(emails);
     check("load_emails", {});
     for (const std::optional<Uuid>& order_id : {std::optional<Uuid>(), std::optional(ids[0])}) {
