@@ -103,10 +103,12 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
               config.feed_retention);
   GatewayOptions gateways(app, config);
   MailOptions mail(app, config);
+  LimitsOptions limits(app, config.limits);
   try {
     app.parse(argc, argv);
     gateways.apply();
     mail.apply();
+    limits.apply();
   } catch (const CLI::ParseError& error) {
     exit_code = app.exit(error) == 0 ? 0 : kExitUsage;
     return std::nullopt;
