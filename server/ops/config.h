@@ -37,7 +37,7 @@ struct MailConfig {
 
 /// What the server takes at most; as in rpc::Limits and watch::Feed::Options.
 struct LimitsConfig {
-  std::size_t calls = 1024;
+  std::size_t calls = 512;
   std::size_t connections = 10'000;
   std::size_t streams = 1000;
   std::size_t watchers = 1000;

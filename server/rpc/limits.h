@@ -12,7 +12,7 @@ namespace orderd::rpc {
 struct Limits {
   /// Unary calls that run at once in the process. More are turned away before anything is done for
   /// them: so what an accepted call waits for is bounded, too.
-  std::size_t calls = 1024;
+  std::size_t calls = 512;
   /// ImportOrders streams at once; each reads some MiB ahead.
   std::size_t imports = 32;
   RateLimit::Options rate;

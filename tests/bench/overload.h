@@ -17,9 +17,9 @@ struct OverloadSetup {
   int rounds = 1;
 };
 
-/// Measures the server with as many clients as it serves, with eight times as many that wait as
-/// they are told to, with eight times as many that do not, and how soon it is itself again. Every
-/// second call is a read. Prints a table.
+/// Measures the server with up to half as many clients as it serves at most; with eight times that
+/// most, who wait as they are told to; with as many who do not; and each time how soon it is itself
+/// again. Every second call is a read. Prints a table.
 nlohmann::json measure_overload(const OverloadSetup& setup);
 
 }  // namespace orderd::bench
