@@ -24,6 +24,7 @@
 #include "server/engine/settings_editor.h"
 #include "server/ops/background.h"
 #include "server/ops/config.h"
+#include "server/ops/file_limit.h"
 #include "server/ops/gateways.h"
 #include "server/ops/logging.h"
 #include "server/ops/mail.h"
@@ -145,6 +146,30 @@ payments::Reconciler::Options reconciler_options(const ops::Config& config) {
   return options;
 }
 
+/// Files that are no connections of callers': the database's, gRPC's own, and what is opened for a
+/// moment.
+constexpr std::size_t kOtherFiles = 256;
+
+rpc::Limits rpc_limits(const ops::LimitsConfig& config) {
+  rpc::Limits limits;
+  limits.calls = config.calls;
+  limits.imports = config.imports;
+  limits.rate.per_second = config.rate;
+  limits.rate.burst = config.burst;
+  limits.default_deadline = config.default_deadline;
+  limits.max_deadline = config.max_deadline;
+  limits.streams = static_cast<int>(config.streams);
+  limits.memory_bytes = config.memory_mb << 20;
+  const std::size_t files = ops::raise_file_limit();
+  limits.connections =
+      std::min(config.connections, files > 2 * kOtherFiles ? files - kOtherFiles : files / 2);
+  if (limits.connections < config.connections) {
+    spdlog::warn("at most {} connections, not {}: the process may open only {} files",
+                 limits.connections, config.connections, files);
+  }
+  return limits;
+}
+
 void log_of_grpc(gpr_log_func_args* args) {
   spdlog::log(args->severity == GPR_LOG_SEVERITY_ERROR ? spdlog::level::warn : spdlog::level::debug,
               "gRPC: {}", args->message);
@@ -183,7 +208,9 @@ int serve(const ops::Config& config) {
   engine::SettingsCache settings(std::move(initial));
   engine::Limits limits;
   limits.lanes = config.lanes;
-  watch::Feed feed(*storage, {});
+  watch::Feed::Options feed_options;
+  feed_options.watchers = config.limits.watchers;
+  watch::Feed feed(*storage, feed_options);
   engine::Engine engine(*storage, cache, settings, limits, &feed, std::move(batch_observer));
   engine::Reader reader(*storage, cache, {});
   engine::SettingsEditor editor(*storage, settings);
@@ -216,7 +243,7 @@ int serve(const ops::Config& config) {
         std::make_unique<rpc::Server>(config.listen,
                                       rpc::Backend{engine, reader, settings, editor, processor,
                                                    feed, std::move(secret), config.feed_retention},
-                                      std::move(call_observer));
+                                      std::move(call_observer), rpc_limits(config.limits));
     if (metrics) {
       metrics_server = std::make_unique<ops::MetricsServer>(
           config.metrics.listen, *metrics,

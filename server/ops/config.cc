@@ -93,10 +93,12 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
   MailOptions mail(app, config);
   const LogOptions log(app, config.log);
   const MetricsOptions metrics(app, config.metrics);
+  LimitsOptions limits(app, config.limits);
   try {
     app.parse(argc, argv);
     gateways.apply();
     mail.apply();
+    limits.apply();
   } catch (const CLI::ParseError& error) {
     exit_code = app.exit(error) == 0 ? 0 : kExitUsage;
     return std::nullopt;

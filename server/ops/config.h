@@ -41,6 +41,20 @@ struct MetricsConfig {
   std::string listen;
 };
 
+/// What the server takes at most; as in rpc::Limits and watch::Feed::Options.
+struct LimitsConfig {
+  std::size_t calls = 512;
+  std::size_t connections = 10'000;
+  std::size_t streams = 1000;
+  std::size_t watchers = 1000;
+  std::size_t imports = 32;
+  double rate = 0;
+  double burst = 0;
+  std::chrono::milliseconds default_deadline{30'000};
+  std::chrono::milliseconds max_deadline{300'000};
+  std::size_t memory_mb = 1024;
+};
+
 /// What the operator says on the command line and in the environment.
 struct Config {
   std::string listen = "127.0.0.1:50051";
@@ -58,6 +72,7 @@ struct Config {
   MailConfig mail;
   LogConfig log;
   MetricsConfig metrics;
+  LimitsConfig limits;
 };
 
 /// Reads the configuration; the command line wins over the environment. Nothing if the program is

@@ -48,4 +48,14 @@ class MailOptions {
   MailConfig& mail_;
 };
 
+class LimitsOptions {
+ public:
+  LimitsOptions(CLI::App& app, LimitsConfig& limits);
+  /// After parsing: what belongs together fits. Throws CLI::ParseError.
+  void apply();
+
+ private:
+  LimitsConfig& limits_;
+};
+
 }  // namespace orderd::ops

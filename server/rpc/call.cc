@@ -1,10 +1,15 @@
 #include "server/rpc/call.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
 #include "server/log_line.h"
 #include "storage/uuid.h"
+
+namespace orderd::errors {
+absl::Status rate_limited(std::chrono::milliseconds retry_delay);
+}
 
 namespace orderd::rpc {
 namespace {
@@ -28,8 +33,9 @@ spdlog::level::level_enum level_of(absl::StatusCode code, Kind kind) {
     case absl::StatusCode::kInternal:
       return spdlog::level::err;
     case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kResourceExhausted:
       return spdlog::level::warn;
+    case absl::StatusCode::kResourceExhausted:
+      return spdlog::level::debug;  // there may be very many; Refusals has a line for all
     default:
       return spdlog::level::info;
   }
@@ -55,49 +61,91 @@ absl::StatusOr<Caller> LocalAuthenticator::identify(const grpc::CallbackServerCo
   return Caller{"local"};
 }
 
-void RunningCalls::begin() {
+struct RunningCalls::Calls {
+  boost::intrusive::list<CallRecord> list;
+};
+
+RunningCalls::RunningCalls() : calls_(std::make_unique<Calls>()) {}
+
+RunningCalls::~RunningCalls() = default;
+
+void RunningCalls::begin(CallRecord& call) {
   std::lock_guard lock(mutex_);
-  ++count_;
+  calls_->list.push_back(call);
 }
 
-void RunningCalls::end() {
+void RunningCalls::end(CallRecord& call) {
   std::lock_guard lock(mutex_);
-  if (--count_ == 0) none_.notify_all();
+  calls_->list.erase(calls_->list.iterator_to(call));
+  if (calls_->list.empty()) none_.notify_all();
 }
 
 int RunningCalls::count() const {
   std::lock_guard lock(mutex_);
-  return count_;
+  return static_cast<int>(calls_->list.size());
 }
 
 void RunningCalls::drain(std::chrono::milliseconds at_most) {
   draining_ = true;
   std::unique_lock lock(mutex_);
-  none_.wait_for(lock, at_most, [this] { return count_ == 0; });
+  none_.wait_for(lock, at_most, [this] { return calls_->list.empty(); });
+}
+
+void RunningCalls::cut_unread(std::chrono::milliseconds for_so_long) {
+  const auto since = std::chrono::steady_clock::now() - for_so_long;
+  // Under the mutex they stay. What gRPC calls because of it comes on threads of its own.
+  std::lock_guard lock(mutex_);
+  for (const CallRecord& call : calls_->list) call.cut_if_unread_since(since);
+}
+
+grpc::Status Guard::refuse(std::string_view method) const {
+  if (observer) observer({method, absl::StatusCode::kResourceExhausted, {}});
+  return running.draining() ? to_grpc(errors::shutting_down()) : refusals.overloaded();
 }
 
 CallRecord::CallRecord(const Guard& guard, Method method) : guard_(guard), method_(method) {
-  guard_.running.begin();
+  guard_.running.begin(*this);
 }
 
-CallRecord::~CallRecord() { guard_.running.end(); }
+CallRecord::~CallRecord() { guard_.running.end(*this); }
 
-absl::Status CallRecord::admit(const grpc::CallbackServerContext& context,
-                               std::chrono::milliseconds default_deadline) {
+absl::Status CallRecord::admit(const grpc::CallbackServerContext& context, Length length) {
   context_ = &context;
   trace_ = trace_of(context);
   if (guard_.running.draining()) return errors::shutting_down();
-  const auto deadline = context.deadline();
-  const auto now = std::chrono::system_clock::now();
-  if (deadline < now + std::chrono::hours(24)) {
-    life_->deadline = begin_ + (deadline - now);
-  } else if (default_deadline < default_deadline.max()) {
-    life_->deadline = begin_ + default_deadline;
-  }
   auto caller = guard_.authenticator->identify(context);
   if (!caller.ok()) return caller.status();
   caller_ = *std::move(caller);
+  if (const auto wait = guard_.rate.take(caller_.identity); wait > wait.zero()) {
+    return errors::rate_limited(std::chrono::ceil<std::chrono::milliseconds>(wait));
+  }
+  limit_time(context, length);
   return life_->expired() ? errors::deadline_exceeded() : absl::OkStatus();
+}
+
+void CallRecord::limit_time(const grpc::CallbackServerContext& context, Length length) {
+  const bool unary = length == Length::kUnary;
+  const auto asked = context.deadline();
+  if (asked == asked.max()) {
+    if (unary) life_->deadline = begin_ + guard_.limits.default_deadline;
+    return;
+  }
+  const auto left = asked - std::chrono::system_clock::now();
+  if (unary) {
+    life_->deadline = begin_ + std::min<std::chrono::nanoseconds>(left, guard_.limits.max_deadline);
+  } else if (left < std::chrono::hours(24)) {
+    life_->deadline = begin_ + left;
+  }
+}
+
+void CallRecord::sending(bool is) {
+  using Clock = std::chrono::steady_clock;
+  sending_since_ = is ? Clock::now() : Clock::time_point::max();
+}
+
+void CallRecord::cut_if_unread_since(std::chrono::steady_clock::time_point then) const {
+  const auto* context = context_.load();
+  if (context != nullptr && sending_since_.load() < then) context->TryCancel();
 }
 
 std::function<bool()> CallRecord::abandoned() const {
@@ -114,6 +162,7 @@ absl::Status CallRecord::end(absl::Status status) const {
     status = errors::deadline_exceeded();
   }
   const auto duration = std::chrono::steady_clock::now() - begin_;
+  if (status.code() == absl::StatusCode::kResourceExhausted) guard_.refusals.count();
   if (guard_.observer) guard_.observer({method_.name, status.code(), duration});
   if (const auto level = level_of(status.code(), method_.kind); spdlog::should_log(level)) {
     LogLine line("call");
@@ -126,7 +175,7 @@ absl::Status CallRecord::end(absl::Status status) const {
     line.field("request_id", request_id_);
     line.field("trace_id", trace_.trace_id);
     line.field("span_id", trace_.span_id);
-    if (context_ != nullptr) line.field("peer", context_->peer());
+    if (const auto* context = context_.load()) line.field("peer", context->peer());
     line.write(level);
   }
   return status;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <boost/intrusive/list.hpp>
+
 #include <google/protobuf/arena.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -35,6 +37,9 @@
 #include "server/orders/update.h"
 #include "server/orders/watch.h"
 #include "server/payments/sandbox_requests.h"
+#include "server/rpc/admission.h"
+#include "server/rpc/limits.h"
+#include "server/rpc/rate_limit.h"
 #include "server/rpc/wire.h"
 
 // The guard around every call: who calls, until when, whether the request is valid, how errors and
@@ -66,31 +71,52 @@ struct CallReport {
 /// Hears of every call when it ends. Thread-safe, must not block.
 using CallObserver = std::function<void(const CallReport&)>;
 
-/// Counts the calls that run, so that a server can end when the last one has. Thread-safe.
+class CallRecord;
+
+/// The calls that run, so that a server can end when the last one has. Thread-safe.
 class RunningCalls {
  public:
-  void begin();
-  void end();
+  RunningCalls();
+  ~RunningCalls();
+
+  void begin(CallRecord& call);
+  void end(CallRecord& call);
   bool draining() const { return draining_; }
   int count() const;
 
   /// From here on new calls are refused. Returns when none runs, or when the time is over.
   void drain(std::chrono::milliseconds at_most);
 
+  /// Cuts the calls whose caller has not read what it was sent for so long. Not on a thread of
+  /// gRPC's.
+  void cut_unread(std::chrono::milliseconds for_so_long);
+
  private:
+  struct Calls;
+
   std::atomic<bool> draining_ = false;
   mutable std::mutex mutex_;
   std::condition_variable none_;
-  int count_ = 0;
+  const std::unique_ptr<Calls> calls_;
 };
 
 /// What all calls share. Outlives them.
 struct Guard {
+  explicit Guard(const Limits& of = {})
+      : limits(of), calls(of.calls), imports(of.imports), rate(of.rate) {}
+
   std::unique_ptr<const Authenticator> authenticator = std::make_unique<LocalAuthenticator>();
   CallObserver observer;
-  /// For unary calls without a deadline of their own.
-  std::chrono::milliseconds default_deadline{30'000};
+  const Limits limits;
+  /// Taken by calls from their begin to their end, which is when their answer is on its way.
+  mutable Slots calls;
+  mutable Slots imports;
+  mutable RateLimit rate;
+  mutable Refusals refusals;
   mutable RunningCalls running;
+
+  /// Turns a call away for which there is no room, at the lowest cost.
+  grpc::Status refuse(std::string_view method) const;
 };
 
 enum class Kind { kRead, kMutation };
@@ -101,16 +127,17 @@ struct Method {
 };
 
 /// One call, from its begin to its end: the part of the guard that does not depend on the messages.
-class CallRecord {
+class CallRecord : public boost::intrusive::list_base_hook<> {
  public:
   CallRecord(const Guard& guard, Method method);
   CallRecord(const CallRecord&) = delete;
   CallRecord& operator=(const CallRecord&) = delete;
   ~CallRecord();
 
-  /// Finds out who calls and until when. `default_deadline`: for calls that name none.
-  absl::Status admit(const grpc::CallbackServerContext& context,
-                     std::chrono::milliseconds default_deadline);
+  enum class Length { kUnary, kStream };
+  /// Finds out who calls and until when, and whether it may. A stream may go on for as long as the
+  /// caller wants.
+  absl::Status admit(const grpc::CallbackServerContext& context, Length length);
 
   std::string_view method() const { return method_.name; }
   const std::string& actor() const { return caller_.identity; }
@@ -118,7 +145,7 @@ class CallRecord {
   /// Whether the caller has gone. It may outlive the call.
   std::function<bool()> abandoned() const;
   void cancel() { life_->canceled = true; }
-  /// When the caller stops waiting, or the default.
+  /// When the caller stops waiting, or the limit.
   std::chrono::steady_clock::time_point deadline() const { return life_->deadline; }
   /// Kept for the log if they are UUIDs, so that nobody writes lines of their own into it.
   void identify_subject(std::string_view order_id, std::string_view request_id);
@@ -126,6 +153,11 @@ class CallRecord {
   /// Writes the log line and the report; returns what the client is told: that its deadline is over
   /// if that is why a call was dropped.
   absl::Status end(absl::Status status) const;
+
+  /// Something is on its way to the caller, from now on, or no more.
+  void sending(bool is);
+  /// Ends the call if that has been so since then.
+  void cut_if_unread_since(std::chrono::steady_clock::time_point then) const;
 
  private:
   struct Life {
@@ -135,12 +167,15 @@ class CallRecord {
     bool expired() const { return std::chrono::steady_clock::now() >= deadline; }
   };
 
+  void limit_time(const grpc::CallbackServerContext& context, Length length);
+
   const Guard& guard_;
   const Method method_;
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   const std::shared_ptr<Life> life_ = std::make_shared<Life>();
-  /// Until the end.
-  const grpc::CallbackServerContext* context_ = nullptr;
+  std::atomic<const grpc::CallbackServerContext*> context_ = nullptr;
+  std::atomic<std::chrono::steady_clock::time_point> sending_since_ =
+      std::chrono::steady_clock::time_point::max();
   Caller caller_;
   engine::TraceContext trace_;
   std::string order_id_;
@@ -152,8 +187,10 @@ class CallRecord {
 template <class Request, class Response>
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
+  /// A slot of `guard.calls` has been taken for it.
   UnaryCall(const Guard& guard, Method method, grpc::ByteBuffer* out)
-      : record_(guard, method), out_(out) {}
+      : guard_(guard), record_(guard, method), out_(out) {}
+  ~UnaryCall() override { guard_.calls.release(); }
 
   const Request& request() const { return *request_; }
   const std::string& actor() const { return record_.actor(); }
@@ -176,15 +213,18 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   }
 
   void finish(absl::Status status) {
-    if (!finished_.exchange(true)) Finish(to_grpc(record_.end(std::move(status))));
+    if (finished_.exchange(true)) return;
+    const grpc::Status result = to_grpc(record_.end(std::move(status)));
+    record_.sending(true);
+    Finish(result);
   }
 
   /// Admits the call and passes it to `body`, whose exceptions end it.
   template <class Body>
-  void start(const grpc::CallbackServerContext& context, const Guard& guard,
-             const grpc::ByteBuffer& in, const Body& body) {
+  void start(const grpc::CallbackServerContext& context, const grpc::ByteBuffer& in,
+             const Body& body) {
     try {
-      absl::Status status = record_.admit(context, guard.default_deadline);
+      absl::Status status = record_.admit(context, CallRecord::Length::kUnary);
       if (status.ok()) status = parse(in, *request_);
       if (status.ok()) status = rules::validate(std::as_const(*request_));
       if (status.ok()) {
@@ -210,6 +250,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void OnCancel() override { record_.cancel(); }
   void OnDone() override { delete this; }
 
+  const Guard& guard_;
   CallRecord record_;
   grpc::ByteBuffer* const out_;
   google::protobuf::Arena arena_;
@@ -221,10 +262,15 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 /// Makes a unary method of the service out of `body(UnaryCall<Request, Response>*)`.
 template <class Request, class Response, class Body>
 grpc::ServerUnaryReactor* run(const Guard& guard, Method method,
-                              const grpc::CallbackServerContext* context,
-                              const grpc::ByteBuffer* in, grpc::ByteBuffer* out, const Body& body) {
+                              grpc::CallbackServerContext* context, const grpc::ByteBuffer* in,
+                              grpc::ByteBuffer* out, const Body& body) {
+  if (!guard.calls.take()) {
+    auto* refused = context->DefaultReactor();
+    refused->Finish(guard.refuse(method.name));
+    return refused;
+  }
   auto* call = new UnaryCall<Request, Response>(guard, method, out);
-  call->start(*context, guard, *in, body);
+  call->start(*context, *in, body);
   return call;
 }
 

@@ -15,6 +15,8 @@ namespace {
 /// Bytes of requests that are read ahead of the answers.
 constexpr std::size_t kWindowBytes = 8u << 20;
 constexpr std::chrono::milliseconds kPause{50};
+/// For those that find too many others.
+constexpr std::chrono::milliseconds kRetryDelay{1000};
 
 /// Another try may succeed: the caller sends the order again, in another stream.
 bool ends_stream(const absl::Status& status) {
@@ -57,9 +59,10 @@ pb::ImportOrdersResponse success(const pb::ImportOrdersRequest& request,
 
 ImportStream::ImportStream(const Guard& guard, Backend& backend,
                            const grpc::CallbackServerContext& context)
-    : backend_(backend), record_(guard, {"ImportOrders", Kind::kMutation}) {
-  // A stream goes on for as long as it takes, unless the caller says otherwise.
-  failure_ = record_.admit(context, std::chrono::milliseconds::max());
+    : guard_(guard), backend_(backend), record_(guard, {"ImportOrders", Kind::kMutation}) {
+  has_slot_ = guard_.imports.take();
+  failure_ = has_slot_ ? record_.admit(context, CallRecord::Length::kStream)
+                       : errors::overloaded(kRetryDelay);
   Next next;
   {
     std::lock_guard lock(mutex_);
@@ -95,6 +98,7 @@ void ImportStream::OnWriteDone(bool ok) {
     std::lock_guard lock(mutex_);
     out_.Clear();
     writing_ = false;
+    record_.sending(false);
     if (!ok && failure_.ok()) failure_ = errors::cancelled();
     next = advance();
   }
@@ -127,6 +131,7 @@ ImportStream::Next ImportStream::advance() {
   if (!writing_ && !slots_.empty() && slots_.front()->response) {
     if (serialize(*slots_.front()->response, out_).ok()) {
       writing_ = true;
+      record_.sending(true);
       StartWrite(&out_);
     } else if (failure_.ok()) {
       failure_ = errors::internal();
@@ -170,7 +175,15 @@ void ImportStream::collect_ready(std::vector<Slot*>& ready) {
 void ImportStream::act(Next next) {
   // While any of these is outstanding, nobody finishes the stream.
   for (Slot* slot : next.submit) submit(*slot);
-  if (next.finish) Finish(to_grpc(record_.end(*std::move(next.finish))));
+  if (next.finish) {
+    record_.sending(true);
+    Finish(to_grpc(record_.end(*std::move(next.finish))));
+  }
+}
+
+void ImportStream::OnDone() {
+  if (has_slot_) guard_.imports.release();
+  delete this;
 }
 
 void ImportStream::submit(Slot& slot) {

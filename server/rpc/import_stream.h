@@ -52,7 +52,7 @@ class ImportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override { record_.cancel(); }
-  void OnDone() override { delete this; }
+  void OnDone() override;
 
   std::unique_ptr<Slot> make_slot();
   void submit(Slot& slot);
@@ -66,8 +66,10 @@ class ImportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   void respond(Slot& slot, pb::ImportOrdersResponse response);
   void pause();
 
+  const Guard& guard_;
   Backend& backend_;
   CallRecord record_;
+  bool has_slot_ = false;
   grpc::ByteBuffer in_;
   grpc::ByteBuffer out_;
 

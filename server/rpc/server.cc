@@ -2,6 +2,7 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
@@ -16,6 +17,10 @@ namespace {
 
 /// gRPC refuses larger messages by itself, and ends the call.
 constexpr int kMaxReceiveBytes = 16 << 20;
+/// Of one call; what credentials and trace context need is far below it.
+constexpr int kMaxMetadataBytes = 8 << 10;
+/// Clients may ask this often whether the server is there.
+constexpr int kMinClientPingMs = 10'000;
 /// For answers that are still on their way to the socket.
 constexpr std::chrono::milliseconds kLastAnswers{100};
 
@@ -29,17 +34,38 @@ void enable_health_and_reflection() {
   });
 }
 
+int to_ms(std::chrono::milliseconds time) { return static_cast<int>(time.count()); }
+
+void set_limits(const Limits& limits, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  builder.SetResourceQuota(grpc::ResourceQuota("orderd").Resize(limits.memory_bytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.streams);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, to_ms(limits.handshake));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, to_ms(limits.keepalive));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, to_ms(limits.keepalive_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinClientPingMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, to_ms(limits.idle));
+}
+
 }  // namespace
 
-Server::Server(const std::string& address, Backend backend, CallObserver observer)
-    : backend_(std::move(backend)), orders_(guard_, backend_), settings_(guard_, backend_) {
+Server::Server(const std::string& address, Backend backend, CallObserver observer,
+               const Limits& limits)
+    : backend_(std::move(backend)),
+      guard_(limits),
+      orders_(guard_, backend_),
+      settings_(guard_, backend_),
+      listener_(address, limits.connections) {
   guard_.observer = std::move(observer);
   enable_health_and_reflection();
   grpc::ServerBuilder builder;
-  // Otherwise a second server could share the port, and the calls.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  set_limits(limits, builder);
+  auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
   builder.RegisterService(&orders_);
   builder.RegisterService(&settings_);
   if (SandboxService::wanted(backend_.processor.accounts())) {
@@ -47,12 +73,11 @@ Server::Server(const std::string& address, Backend backend, CallObserver observe
     builder.RegisterService(&*sandbox_);
   }
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr || port_ == 0) {
-    throw std::runtime_error("can't listen on " + address + "; is the port taken?");
-  }
+  if (server_ == nullptr) throw std::runtime_error("gRPC can't serve");
   auto* health = server_->GetHealthCheckService();
   health->SetServingStatus(pb::OrderService::service_full_name(), true);
   health->SetServingStatus(pb::OrderSettingsService::service_full_name(), true);
+  listener_.start(std::move(acceptor), [this] { guard_.running.cut_unread(guard_.limits.unread); });
 }
 
 Server::~Server() { shutdown(std::chrono::milliseconds(0)); }
@@ -66,6 +91,7 @@ void Server::shutdown(std::chrono::milliseconds drain) {
   guard_.running.drain(drain);
   // What waits for a gateway's threads could wait for long; it is answered with what is known.
   backend_.processor.drop_waiting();
+  listener_.stop();
   server_->Shutdown(std::chrono::system_clock::now() + std::min(drain, kLastAnswers));
   server_->Wait();
   server_.reset();

@@ -9,6 +9,8 @@
 
 #include "server/rpc/backend.h"
 #include "server/rpc/call.h"
+#include "server/rpc/limits.h"
+#include "server/rpc/listener.h"
 #include "server/rpc/order_service.h"
 #include "server/rpc/sandbox_service.h"
 #include "server/rpc/settings_service.h"
@@ -20,11 +22,12 @@ class Server {
  public:
   /// `address` is HOST:PORT; port 0 picks a free one. Throws std::runtime_error if it can't listen
   /// there. The engine and reader in `backend` are stopped after `shutdown`.
-  Server(const std::string& address, Backend backend, CallObserver observer = {});
+  Server(const std::string& address, Backend backend, CallObserver observer = {},
+         const Limits& limits = {});
   /// Shuts down at once.
   ~Server();
 
-  int port() const { return port_; }
+  int port() const { return listener_.port(); }
   /// For metrics. Thread-safe.
   int running_calls() const { return guard_.running.count(); }
 
@@ -39,7 +42,7 @@ class Server {
   OrderService orders_;
   SettingsService settings_;
   std::optional<SandboxService> sandbox_;
-  int port_ = 0;
+  Listener listener_;
   std::unique_ptr<grpc::Server> server_;
 };
 

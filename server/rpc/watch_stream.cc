@@ -88,8 +88,7 @@ WatchStream::WatchStream(const Guard& guard, Backend& backend, const PageTokens&
       record_(guard, {"WatchOrders", Kind::kRead}) {}
 
 absl::Status WatchStream::admit(const grpc::ByteBuffer& in) {
-  // A watch goes on for as long as it takes, unless the caller says otherwise.
-  absl::Status status = record_.admit(context_, milliseconds::max());
+  absl::Status status = record_.admit(context_, CallRecord::Length::kStream);
   pb::WatchOrdersRequest request;
   if (status.ok()) status = parse(in, request);
   if (status.ok()) status = rules::validate(request);

@@ -13,6 +13,7 @@
 
 #include "tests/bench/database_limit.h"
 #include "tests/bench/load.h"
+#include "tests/bench/overload.h"
 #include "tests/bench/seed.h"
 #include "tests/bench/watch.h"
 
@@ -212,6 +213,11 @@ int run(int argc, char** argv) {
       ->required();
   watching->add_option("--process-id", watch_setup.process_id, "Of the server")->required();
   watching->add_option("--database", watch_setup.database_url, "Of both servers")->required();
+  OverloadSetup overload_setup;
+  auto* overload = app.add_subcommand("overload", "Eight times the clients that it can serve");
+  overload->add_option("--process-id", overload_setup.process_id, "Of the server")->required();
+  overload->add_option("--clients", overload_setup.clients, "That it can serve: its --max-calls")
+      ->required();
   app.require_subcommand(1);
   CLI11_PARSE(app, argc, argv);
 
@@ -228,6 +234,12 @@ int run(int argc, char** argv) {
     watch_setup.rounds = rounds;
     watch_setup.duration = milliseconds(seconds * 1000);
     report = measure_watch(watch_setup);
+  } else if (*overload) {
+    overload_setup.server = server;
+    overload_setup.order_ids = ids;
+    overload_setup.rounds = rounds;
+    overload_setup.duration = milliseconds(seconds * 1000);
+    report = measure_overload(overload_setup);
   } else {
     report = measure_lists(connections, pages);
   }

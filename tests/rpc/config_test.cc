@@ -66,6 +66,30 @@ TEST(ConfigTest, MistakesAreExplainedWithoutPasswords) {
   }
 }
 
+TEST(ConfigTest, Limits) {
+  int exit_code = -1;
+  const auto config = parse(
+      {"--max-calls", "10", "--rate-limit", "2.5", "--max-deadline", "60", "--memory-mb", "64"},
+      exit_code);
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->limits.calls, 10u);
+  EXPECT_EQ(config->limits.rate, 2.5);
+  EXPECT_EQ(config->limits.burst, 2.5);
+  EXPECT_EQ(config->limits.max_deadline, std::chrono::seconds(60));
+  EXPECT_EQ(config->limits.memory_mb, 64u);
+  const std::vector<std::vector<const char*>> mistakes = {
+      {"--max-calls", "0"},
+      {"--rate-burst", "5"},
+      {"--rate-limit", "-1"},
+      {"--max-deadline", "10", "--default-deadline", "20"}};
+  for (const auto& mistake : mistakes) {
+    testing::internal::CaptureStderr();
+    EXPECT_FALSE(parse(mistake, exit_code)) << mistake.front();
+    EXPECT_NE(testing::internal::GetCapturedStderr(), "");
+    EXPECT_EQ(exit_code, 2);
+  }
+}
+
 TEST(ConfigTest, GatewaysAndTheirTimes) {
   using Kind = GatewayAccount::Kind;
   int exit_code = -1;

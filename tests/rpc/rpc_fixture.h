@@ -98,7 +98,8 @@ class RpcTest : public DatabaseTest {
                                               std::lock_guard lock(reports_mutex_);
                                               ++reports_[{std::string(report.method), report.code}];
                                               reported_.notify_all();
-                                            });
+                                            },
+                                            rpc_limits_);
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                    grpc::InsecureChannelCredentials());
     orders_ = pb::OrderService::NewStub(channel_);
@@ -267,6 +268,7 @@ class RpcTest : public DatabaseTest {
   virtual void add_accounts(payments::Accounts&) {}
 
   engine::Limits limits_;
+  rpc::Limits rpc_limits_;
   payments::Processor::Options processor_options_;
   watch::Feed::Options feed_options_;
   std::unique_ptr<storage::Storage> storage_;
