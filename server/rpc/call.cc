@@ -9,6 +9,9 @@
 namespace orderd::rpc {
 namespace {
 
+/// For callers of a server that is not ready: it looks for its database a few times a second.
+constexpr std::chrono::milliseconds kNotReadyDelay{500};
+
 std::string_view code_name(absl::StatusCode code) {
   static const auto* names = [] {
     auto* all = new std::array<std::string, 17>;
@@ -51,8 +54,7 @@ void RunningCalls::end() {
   if (--count_ == 0) none_.notify_all();
 }
 
-void RunningCalls::drain(std::chrono::milliseconds at_most) {
-  draining_ = true;
+void RunningCalls::wait(std::chrono::milliseconds at_most) {
   std::unique_lock lock(mutex_);
   none_.wait_for(lock, at_most, [this] { return count_ == 0; });
 }
@@ -66,6 +68,7 @@ CallRecord::~CallRecord() { guard_.running.end(); }
 absl::Status CallRecord::admit(const grpc::CallbackServerContext& context,
                                std::chrono::milliseconds default_deadline) {
   if (guard_.running.draining()) return errors::shutting_down();
+  if (!guard_.ready) return errors::database_unavailable(kNotReadyDelay);
   const auto deadline = context.deadline();
   const auto now = std::chrono::system_clock::now();
   if (deadline < now + std::chrono::hours(24)) {

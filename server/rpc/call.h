@@ -72,8 +72,10 @@ class RunningCalls {
   void end();
   bool draining() const { return draining_; }
 
-  /// From here on new calls are refused. Returns when none runs, or when the time is over.
-  void drain(std::chrono::milliseconds at_most);
+  /// From here on.
+  void refuse_new() { draining_ = true; }
+  /// Returns when none runs, or when the time is over.
+  void wait(std::chrono::milliseconds at_most);
 
  private:
   std::atomic<bool> draining_ = false;
@@ -89,6 +91,8 @@ struct Guard {
   /// For unary calls without a deadline of their own.
   std::chrono::milliseconds default_deadline{30'000};
   mutable RunningCalls running;
+  /// Whether the database can be used. If not, calls are refused before they cost anything.
+  std::atomic<bool> ready = true;
 };
 
 enum class Kind { kRead, kMutation };

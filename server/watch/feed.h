@@ -73,7 +73,9 @@ class Feed final : public engine::CommitListener {
   void committed(std::vector<storage::FeedChange> changes) override;
 
   bool stopping() const;
-  /// Ends the watchers and waits for the threads.
+  /// Takes no more watchers and ends those that there are; does not wait for the database.
+  void end_watchers();
+  /// That, and waits for the threads.
   void stop();
 
  private:
