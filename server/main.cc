@@ -1,7 +1,6 @@
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
@@ -10,9 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
-#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -22,21 +19,23 @@
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
-#include "server/ops/background.h"
+#include "server/ops/check_config.h"
 #include "server/ops/config.h"
+#include "server/ops/database_watch.h"
 #include "server/ops/file_limit.h"
 #include "server/ops/gateways.h"
+#include "server/ops/housekeeping.h"
 #include "server/ops/logging.h"
 #include "server/ops/mail.h"
 #include "server/ops/metrics.h"
-#include "server/ops/periodic.h"
+#include "server/ops/reloader.h"
+#include "server/ops/signals.h"
 #include "server/payments/accounts.h"
 #include "server/payments/processor.h"
 #include "server/payments/reconciler.h"
 #include "server/rpc/server.h"
 #include "server/watch/feed.h"
 #include "storage/storage.h"
-#include "storage/wall_clock.h"
 
 // The composition root: reads the configuration, wires the parts, runs them, and ends them in
 // order.
@@ -44,84 +43,16 @@
 namespace orderd {
 namespace {
 
-using std::chrono::hours;
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 constexpr int kExitDatabase = 3;
 constexpr int kExitListen = 4;
 constexpr int kExitGateway = 5;
 constexpr int kExitMail = 6;
-constexpr milliseconds kSettingsRefresh{500};
-constexpr std::chrono::minutes kSweep{10};
-constexpr hours kRequestLife{48};
-constexpr int kSweepStep = 1000;
-constexpr std::chrono::minutes kTrim{5};
-constexpr seconds kDrain{10};
-
-/// Keeps the settings that reads use at most about half a second behind. Ticks on the io thread,
-/// reads on a reader thread.
-class SettingsRefresh {
- public:
-  SettingsRefresh(engine::Reader& reader, engine::SettingsCache& settings)
-      : reader_(reader), settings_(settings) {}
-
-  void tick() {
-    if (running_.exchange(true)) return;
-    reader_.run([] { return false; },
-                [this](storage::ReadTransaction& tx) {
-                  tx.snapshot();
-                  settings_.refresh(tx);
-                  if (failing_.exchange(false)) spdlog::info("the database answers again");
-                  running_ = false;
-                },
-                [this](const absl::Status& status) {
-                  if (!failing_.exchange(true)) {
-                    spdlog::warn("the settings can't be read: {}", std::string(status.message()));
-                  }
-                  running_ = false;
-                });
-  }
-
- private:
-  engine::Reader& reader_;
-  engine::SettingsCache& settings_;
-  std::atomic<bool> running_ = false;
-  std::atomic<bool> failing_ = false;
-};
-
-/// Deletes old request rows, in steps that hold nobody up.
-void sweep(storage::Storage& storage, const std::atomic<bool>& stopping) {
-  const Micros before = wall_clock() - std::chrono::microseconds(kRequestLife).count();
-  try {
-    while (!stopping && storage.sweep(before, kSweepStep) == kSweepStep) {
-    }
-  } catch (const storage::Error& error) {
-    spdlog::warn("sweeping old requests failed and will be tried again: {}", error.what());
-  }
-}
-
-/// Lets go of changes that no watcher can go on from any more.
-void trim(storage::Storage& storage, milliseconds retention, const std::atomic<bool>& stopping) {
-  const Micros now = wall_clock();
-  const auto kept = std::chrono::duration_cast<std::chrono::microseconds>(retention).count();
-  try {
-    while (!stopping && storage.trim_feed(now, now - kept, kept / 100)) {
-    }
-  } catch (const storage::Error& error) {
-    spdlog::warn("trimming the feed failed and will be tried again: {}", error.what());
-  }
-}
-
-/// Takes up the payments whose gateway has to be asked. What it starts goes on by itself.
-void reconcile(payments::Reconciler& reconciler) {
-  try {
-    reconciler.pass();
-  } catch (const storage::Error& error) {
-    spdlog::warn("looking for payments to reconcile failed and will be tried again: {}",
-                 error.what());
-  }
-}
+/// Of the time for the end, what is left when calls have had theirs: a fifth, at most this.
+constexpr milliseconds kAfterCalls{1'000};
+/// Sessions beside those of the lanes.
+constexpr int kSessions = 15;
 
 /// An attempt belongs to its sender for a third longer than the gateway may take, at most 5 s
 /// longer.
@@ -175,12 +106,17 @@ void log_of_grpc(gpr_log_func_args* args) {
               "gRPC: {}", args->message);
 }
 
-int serve(const ops::Config& config) {
+int complain(int exit_code, const std::string& text) {
+  std::fprintf(stderr, "orderd: %s\n", text.c_str());
+  return exit_code;
+}
+
+int serve(const ops::Config& config, ops::Reloader& reloader) {
+  const std::string database = "the database " + ops::without_password(config.database);
   std::unique_ptr<storage::Storage> storage;
-  SettingsPtr initial;
-  std::string secret;
   std::unique_ptr<ops::Metrics> metrics;
   storage::Options storage_options;
+  storage_options.max_sessions = config.lanes + kSessions;
   engine::BatchObserver batch_observer;
   rpc::CallObserver call_observer;
   if (!config.metrics.listen.empty()) {
@@ -192,20 +128,14 @@ int serve(const ops::Config& config) {
     };
   }
   try {
-    storage = storage::open(config.database, storage_options);
-    const auto tx = storage->begin_read(storage::Clock::now() + seconds(10));
-    tx->snapshot();
-    initial = std::make_shared<const Settings>(tx->load_settings());
-    secret = storage->secret();
-  } catch (const storage::Error& error) {
-    std::fprintf(stderr, "orderd: can't use the database %s: %s\n",
-                 ops::without_password(config.database).c_str(), error.what());
-    return kExitDatabase;
+    storage = storage::create(ops::database_url(config), storage_options);
+  } catch (const std::runtime_error& error) {
+    return complain(kExitDatabase, "can't use " + database + ": " + error.what());
   }
 
   boost::asio::io_context io;
   engine::OrderCache cache(config.cache_mb << 20);
-  engine::SettingsCache settings(std::move(initial));
+  engine::SettingsCache settings(std::make_shared<const Settings>());
   engine::Limits limits;
   limits.lanes = config.lanes;
   watch::Feed::Options feed_options;
@@ -218,32 +148,28 @@ int serve(const ops::Config& config) {
   try {
     ops::open_gateways(config, accounts);
   } catch (const std::runtime_error& error) {
-    std::fprintf(stderr, "orderd: %s\n", error.what());
-    return kExitGateway;
+    return complain(kExitGateway, error.what());
   }
   std::unique_ptr<ops::Mail> mail;
   try {
     mail = std::make_unique<ops::Mail>(config.mail);
   } catch (const std::runtime_error& error) {
-    std::fprintf(stderr, "orderd: %s\n", error.what());
-    return kExitMail;
+    return complain(kExitMail, error.what());
   }
   payments::Processor processor(engine, reader, accounts, io,
                                 processor_options(config, mail->mailing(), metrics.get()));
   payments::Reconciler reconciler(*storage, processor, reconciler_options(config));
+  ops::Housekeeping housekeeping(config, *storage, reconciler);
 
   // Before anybody can know of the server: from here on it ends cleanly.
-  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
-  std::promise<void> signaled;
-  signals.async_wait([&](const boost::system::error_code&, int) { signaled.set_value(); });
+  ops::Signals signals([&reloader] { reloader.reload(); });
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<ops::MetricsServer> metrics_server;
   try {
-    server =
-        std::make_unique<rpc::Server>(config.listen,
-                                      rpc::Backend{engine, reader, settings, editor, processor,
-                                                   feed, std::move(secret), config.feed_retention},
-                                      std::move(call_observer), rpc_limits(config.limits));
+    server = std::make_unique<rpc::Server>(
+        config.listen,
+        rpc::Backend{engine, reader, settings, editor, processor, feed, "", config.feed_retention},
+        std::move(call_observer), rpc_limits(config.limits));
     if (metrics) {
       metrics_server = std::make_unique<ops::MetricsServer>(
           config.metrics.listen, *metrics,
@@ -253,43 +179,51 @@ int serve(const ops::Config& config) {
                    metrics_server->port());
     }
   } catch (const std::runtime_error& error) {
-    std::fprintf(stderr, "orderd: %s\n", error.what());
-    return kExitListen;
+    return complain(kExitListen, error.what());
   }
 
-  SettingsRefresh refresh(reader, settings);
-  ops::Periodic refreshing(io, kSettingsRefresh, [&] { refresh.tick(); });
-  ops::Background sweeping(kSweep, [&](const auto& stopping) { sweep(*storage, stopping); });
-  ops::Background reconciling(config.reconcile_interval,
-                              [&](const auto&) { reconcile(reconciler); });
-  ops::Background trimming(
-      std::min<milliseconds>(kTrim, config.feed_retention / 50),
-      [&](const auto& stopping) { trim(*storage, config.feed_retention, stopping); },
-      /*at_once=*/true);  // it also makes room for what comes
-  mail->start(*storage, engine);
+  ops::DatabaseWatch watch(
+      *storage, settings, io,
+      {.reached =
+           [&](std::string secret) {
+             housekeeping.start();
+             mail->start(*storage, engine);
+             server->begin(std::move(secret));
+           },
+       .refused =
+           [&](const storage::Error& error) {
+             signals.end(complain(kExitDatabase, "can't use " + database + ": " + error.what()));
+           },
+       .tried =
+           [&] {
+             std::printf("orderd listening on %s:%d\n", ops::host_of(config.listen).c_str(),
+                         server->port());
+             std::fflush(stdout);
+           },
+       .usable = [&](bool usable) { server->set_ready(usable); }});
   std::thread timers([&io] { io.run(); });
-  spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",
-               ops::without_password(config.database));
-  std::printf("orderd listening on %s:%d\n", ops::host_of(config.listen).c_str(), server->port());
-  std::fflush(stdout);
+  spdlog::info("{}; everybody on this machine may do everything, nobody else can connect",
+               database);
 
-  signaled.get_future().wait();
+  const int exit_code = signals.wait();
   spdlog::info("shutting down");
+  signals.limit(config.drain_timeout);
   // Each of these may still need what ends after it. Calls that wait for a gateway need the timers.
-  server->shutdown(kDrain);
+  server->shutdown(config.drain_timeout - std::min(kAfterCalls, config.drain_timeout / 5));
+  watch.stop();
   mail->stop();
-  reconciling.stop();
+  housekeeping.stop_reconciling();
   processor.stop();
   reconciler.stop();
   io.stop();
   timers.join();
-  sweeping.stop();
-  trimming.stop();
+  housekeeping.stop();
+  feed.stop();
   editor.stop();
   engine.stop();
   reader.stop();
   spdlog::info("done");
-  return 0;
+  return exit_code;
 }
 
 }  // namespace
@@ -299,11 +233,15 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   const auto config = orderd::ops::parse_config(argc, argv, exit_code);
   if (!config) return exit_code;
+  if (config->check) return orderd::ops::check_config(*config);
   // What callers send that does not parse is answered, not logged.
   google::protobuf::SetLogHandler(nullptr);
   orderd::ops::start_logging(config->log);
   gpr_set_log_function(orderd::log_of_grpc);
-  exit_code = orderd::serve(*config);
+  orderd::ops::Reloader reloader(argc, argv, *config);
+  reloader.add({"log-level"},
+               [](const auto& fresh) { orderd::ops::set_log_level(fresh.log.level); });
+  exit_code = orderd::serve(*config, reloader);
   orderd::ops::stop_logging();
   return exit_code;
 }

@@ -117,7 +117,9 @@ Kind mysql_kind(unsigned number, bool committing) {
     case 1159:
     case 1160:
     case 1161:
+    case 1129:  // too many broken connections from this host
     case 1184:
+    case 1226:  // too many sessions of this user
     case 1290:  // read-only, as after a failover
     case 1317:  // interrupted
     case 1792:
@@ -128,6 +130,7 @@ Kind mysql_kind(unsigned number, bool committing) {
     case 4031:
     case 2002:
     case 2003:
+    case 2005:  // the name of the host can't be looked up
     case 2006:
     case 2012:
     case 2013:

@@ -61,25 +61,39 @@ class Migrator {
     make_secret();
   }
 
+  /// Whether nothing is left to do; writes nothing.
+  bool current() {
+    if (!check_ownership()) return false;
+    check_age();
+    if (!finished()) return false;
+    Rows rows =
+        session_.query(sql() << "SELECT value FROM meta WHERE name = " << Blob{"secret"}, 1);
+    return rows.next();
+  }
+
  private:
   Sql sql() const { return session_.sql(); }
 
-  /// A database with tables, but without ours, belongs to somebody else.
-  void check_ownership() {
+  /// A database with tables, but without ours, belongs to somebody else. True: it has our
+  /// bookkeeping.
+  bool check_ownership() {
     Sql list = sql();
     list.either("SELECT name FROM sqlite_master WHERE type = 'table'",
                 "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()");
     bool any = false;
-    bool ours = false;
+    bool steps = false;
+    bool meta = false;
     Rows rows = session_.query(list, 1);
     while (rows.next()) {
       any = true;
-      ours = ours || rows.text(0) == "schema_steps";
+      steps = steps || rows.text(0) == "schema_steps";
+      meta = meta || rows.text(0) == "meta";
     }
-    if (any && !ours) {
+    if (any && !steps) {
       throw Error(Kind::kSchema,
                   "the database has tables that are not orderd's; use one of its own");
     }
+    return steps && meta;
   }
 
   void create_bookkeeping() {
@@ -301,6 +315,10 @@ std::vector<Migration> migrations(Dialect dialect) {
     result.push_back(std::move(migration));
   }
   return result;
+}
+
+bool migrated(Session& session, const std::vector<Migration>& all) {
+  return Migrator(session, all).current();
 }
 
 void migrate(Session& session, const std::vector<Migration>& all) { Migrator(session, all).run(); }

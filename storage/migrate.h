@@ -30,6 +30,9 @@ struct Migration {
 /// The dialect's migrations, numbered from 1 without a gap.
 std::vector<Migration> migrations(Dialect dialect);
 
+/// Whether `migrate` would find nothing to do; only looks. Throws like it.
+bool migrated(Session& session, const std::vector<Migration>& all);
+
 /// Brings the database to the last of `all`, whatever state it is in. Several processes may do so
 /// at once. Throws kSchema if the database is not ours or needs a newer binary.
 void migrate(Session& session, const std::vector<Migration>& all);

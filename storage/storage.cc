@@ -163,9 +163,16 @@ class StorageImpl : public Storage {
         // SQLite has one writer; a second session is needed for readers beside it.
         pool_(database, std::max(options.max_sessions, 1),
               database.dialect == Dialect::kSqlite ? 1 : std::max(options.max_sessions, 1),
-              options.on_statement) {
-    Session session(database, options.on_statement, true);
-    migrate(session, migrations(database.dialect));
+              options.on_statement),
+        on_statement_(options.on_statement) {}
+
+  void prepare() override {
+    const auto all = migrations(pool_.database().dialect);
+    // A session for schema changes waits for hours, which one that only looks must not do if the
+    // database hangs.
+    if (Session session(pool_.database(), on_statement_); migrated(session, all)) return;
+    Session session(pool_.database(), on_statement_, true);
+    migrate(session, all);
   }
 
   std::unique_ptr<WriteTransaction> begin_write(Clock::time_point deadline) override {
@@ -277,14 +284,21 @@ class StorageImpl : public Storage {
     return static_cast<int>(count);
   }
 
-  std::unique_ptr<FileLock> lock_;
+  const std::unique_ptr<FileLock> lock_;
   SessionPool pool_;
+  const Session::Listener on_statement_;
 };
 
 }  // namespace
 
-std::unique_ptr<Storage> open(std::string_view url, const Options& options) {
+std::unique_ptr<Storage> create(std::string_view url, const Options& options) {
   return std::make_unique<StorageImpl>(parse_url(url), options);
+}
+
+std::unique_ptr<Storage> open(std::string_view url, const Options& options) {
+  auto storage = create(url, options);
+  storage->prepare();
+  return storage;
 }
 
 }  // namespace orderd::storage

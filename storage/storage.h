@@ -414,6 +414,11 @@ class Storage {
  public:
   virtual ~Storage() = default;
 
+  /// Brings the schema up to date; before anything else. Several servers may do so at once. Throws
+  /// Error: kUnavailable, then call again; kSchema or kInternal for a database that can't be used
+  /// as it is.
+  virtual void prepare() = 0;
+
   /// Waits at most until `deadline` for a session.
   virtual std::unique_ptr<WriteTransaction> begin_write(Clock::time_point deadline) = 0;
   virtual std::unique_ptr<ReadTransaction> begin_read(Clock::time_point deadline) = 0;
@@ -456,10 +461,12 @@ class Storage {
   virtual Sessions sessions() const = 0;
 };
 
-/// Opens the database behind `sqlite:PATH` or
-/// `mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]` and brings its schema up to date. Several
-/// servers may do so at once. Throws Error: kSchema, kUnavailable, or kInternal for a URL that
-/// can't be read.
+/// The database behind `sqlite:PATH` or `mysql://USER[:PASSWORD]@HOST[:PORT]/DB[?socket=PATH]`,
+/// without connecting to it: it may be away. Throws Error: kInternal for a URL that can't be read
+/// or a file that can't be opened, kSchema if another server has it open.
+std::unique_ptr<Storage> create(std::string_view url, const Options& options);
+
+/// `create` and `prepare`.
 std::unique_ptr<Storage> open(std::string_view url, const Options& options);
 
 }  // namespace orderd::storage

@@ -29,6 +29,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kRetryDelay{200};
 constexpr std::chrono::seconds kSessionWait{2};
+constexpr std::chrono::seconds kStaleShows{1};
 /// A batch that fails this often is split, a command that does so alone is refused.
 constexpr int kMaxReruns = 12;
 /// The same for waits in vain, each of which takes seconds: for orders once, since then they are
@@ -235,6 +236,7 @@ Engine::Impl::Pendings Engine::Impl::take(Lane& lane, bool& with_contended) {
 void Engine::Impl::run(Lane& lane, Pendings batch, storage::LockMode mode) {
   absl::Status failure = errors::internal();
   int lock_waits = 0;
+  const auto began = Clock::now();
   bool was_unavailable = false;
   for (int attempts = 0; attempts < kMaxReruns; ++attempts) {
     drop_abandoned(batch);
@@ -251,8 +253,8 @@ void Engine::Impl::run(Lane& lane, Pendings batch, storage::LockMode mode) {
         mode = storage::LockMode::kSkipLocked;
         if (++lock_waits == kMaxLockWaits) break;
       } else if (error.kind() == Kind::kUnavailable) {
-        // The first time the session may only have been stale.
-        if (std::exchange(was_unavailable, true)) {
+        // The first time the session may only have been stale, which shows at once.
+        if (std::exchange(was_unavailable, true) || Clock::now() - began > kStaleShows) {
           return answer_all(std::move(batch), errors::database_unavailable(kRetryDelay));
         }
       } else if (error.kind() != Kind::kDuplicate) {

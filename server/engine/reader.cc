@@ -20,6 +20,7 @@ using Kind = storage::Error::Kind;
 
 constexpr std::chrono::milliseconds kRetryDelay{200};
 constexpr std::chrono::seconds kSessionWait{2};
+constexpr std::chrono::seconds kStaleShows{1};
 constexpr int kMaxAttempts = 3;
 
 absl::Status to_status(const storage::Error& error) {
@@ -137,13 +138,18 @@ void Reader::Impl::serve() {
 
 template <typename Work>
 absl::Status Reader::Impl::with_session(Work work) {
+  const auto began = Clock::now();
   for (int attempt = 1;; ++attempt) {
     try {
       const auto session = storage_.begin_read(Clock::now() + kSessionWait);
       work(*session);
       return absl::OkStatus();
     } catch (const storage::Error& error) {
-      if (attempt == kMaxAttempts || error.kind() == Kind::kInternal) return to_status(error);
+      // A session that was only stale shows that at once.
+      const bool away = error.kind() == Kind::kUnavailable && Clock::now() - began > kStaleShows;
+      if (attempt == kMaxAttempts || error.kind() == Kind::kInternal || away) {
+        return to_status(error);
+      }
     } catch (const std::exception& error) {
       spdlog::error("a read failed: {}", error.what());
       return errors::internal();

@@ -55,10 +55,28 @@ struct LimitsConfig {
   std::size_t memory_mb = 1024;
 };
 
-/// What the operator says on the command line and in the environment.
+/// One option as it is in force.
+struct Setting {
+  /// Without dashes.
+  std::string name;
+  /// Several values with ';' between them. May hold a secret, see `shown`.
+  std::string value;
+  /// "flag", "environment", "file" or "default".
+  std::string source;
+
+  bool operator==(const Setting&) const = default;
+};
+
+/// What the operator says on the command line, in the environment and in a file.
 struct Config {
+  /// Every option that can be in the file, as it is in force.
+  std::vector<Setting> settings;
+  /// To be checked and printed, not used.
+  bool check = false;
   std::string listen = "127.0.0.1:50051";
   std::string database = "sqlite:orderd.db";
+  /// The file, or env:VARIABLE. Empty: the password is in the URL, or there is none.
+  std::string database_password_file;
   int lanes = 1;
   std::size_t cache_mb = 256;
   /// Beside "external".
@@ -73,12 +91,16 @@ struct Config {
   LogConfig log;
   MetricsConfig metrics;
   LimitsConfig limits;
+  /// How long the end may take.
+  std::chrono::milliseconds drain_timeout{10'000};
 };
 
-/// Reads the configuration; the command line wins over the environment. Nothing if the program is
-/// done: help or version were asked for, or there is an error, which has been printed; `exit_code`
-/// is set then.
+/// Reads the configuration. The command line wins over the environment, the environment over the
+/// file. Nothing if the program is done: help or version were asked for, or there is an error,
+/// which has been printed; `exit_code` is set then.
 std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_code);
+/// The same while the program runs. Nothing if there is a mistake.
+std::optional<Config> parse_config_again(int argc, const char* const* argv, std::string& mistake);
 
 /// Whether it is HOST:PORT.
 bool is_address(const std::string& address);
@@ -91,5 +113,14 @@ std::string host_of(const std::string& address);
 
 /// A database URL as it may be shown: without its password.
 std::string without_password(const std::string& url);
+/// The value as it may be shown.
+std::string shown(const Setting& setting);
+
+/// The secret in a file, or in the environment if it is `env:VARIABLE`, without the end of the line
+/// that editors leave. Empty if there is none. Does not say why: the name may be the secret itself,
+/// by mistake.
+std::string read_secret(const std::string& file);
+/// The database's URL with the password from its file. Throws std::runtime_error.
+std::string database_url(const Config& config);
 
 }  // namespace orderd::ops

@@ -62,7 +62,11 @@ GatewayOptions::GatewayOptions(CLI::App& app, Config& config) : config_(config) 
   app.add_option(
          "--gateway", accounts_,
          "NAME=sandbox:PATH, NAME=stripe:KEYFILE or NAME=stripe:env:VARIABLE: an account at a "
-         "payment gateway, by the name that payments call it; may be given again")
+         "payment gateway, by the name that payments call it; may be given again, or several with "
+         "';' "
+         "between them")
+      ->envname("ORDERD_GATEWAY")
+      ->delimiter(';')
       ->allow_extra_args(false);
   app.add_option("--stripe-url", config.stripe_url,
                  "Where Stripe's API is; http only on this machine, for tests")

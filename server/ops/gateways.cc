@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "server/ops/check_config.h"
 #include "server/payments/external.h"
 #include "server/payments/sandbox.h"
 #include "server/payments/stripe.h"
@@ -31,6 +32,10 @@ std::unique_ptr<payments::Gateway> open(const GatewayAccount& account,
       std::move(key), payments::Stripe::Options{.base_url = stripe_url, .ca_file = {}});
 }
 
+std::runtime_error unusable(const GatewayAccount& account, const std::exception& error) {
+  return std::runtime_error("can't use the gateway account " + account.name + ": " + error.what());
+}
+
 }  // namespace
 
 void open_gateways(const Config& config, payments::Accounts& accounts) {
@@ -39,9 +44,20 @@ void open_gateways(const Config& config, payments::Accounts& accounts) {
     try {
       accounts.add(account.name, open(account, config.stripe_url));
     } catch (const std::exception& error) {
-      throw std::runtime_error("can't use the gateway account " + account.name + ": " +
-                               error.what());
+      throw unusable(account, error);
     }
+  }
+}
+
+void check_gateway(const Config& config, const GatewayAccount& account) {
+  try {
+    if (account.kind == Kind::kSandbox) {
+      check_file_place(account.location);
+    } else {
+      open(account, config.stripe_url);
+    }
+  } catch (const std::exception& error) {
+    throw unusable(account, error);
   }
 }
 

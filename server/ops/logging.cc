@@ -109,6 +109,8 @@ void start_logging(const LogConfig& config) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void set_log_level(const std::string& level) { spdlog::set_level(spdlog::level::from_str(level)); }
+
 void stop_logging() { spdlog::shutdown(); }
 
 std::size_t dropped_log_lines() {

@@ -20,6 +20,8 @@ struct LogConfig {
 /// Sends the log to standard error, one line per entry, written by a thread of its own: nobody who
 /// logs ever waits, and if standard error stands still, the oldest lines are dropped.
 void start_logging(const LogConfig& config);
+/// From here on. Thread-safe.
+void set_log_level(const std::string& level);
 /// Writes what is left.
 void stop_logging();
 

@@ -1,30 +1,14 @@
 #include "server/ops/mail.h"
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace orderd::ops {
 namespace {
 
-constexpr std::string_view kVariable = "env:";
-
-/// Without the end of the line that editors leave. What is thrown does not repeat the name: it may
-/// be the password, by mistake.
 std::string read_password(const std::string& file) {
-  std::string password;
-  if (file.rfind(kVariable, 0) == 0) {
-    const char* value = std::getenv(file.substr(kVariable.size()).c_str());
-    if (value != nullptr) password = value;
-  } else {
-    std::ifstream in(file, std::ios::binary);
-    password.assign(std::istreambuf_iterator<char>(in), {});
-  }
-  password.erase(password.find_last_not_of("\r\n") + 1);
+  std::string password = read_secret(file);
   if (password.empty()) {
     throw std::runtime_error(
         "can't log in to the mail server: the file or the environment variable of "

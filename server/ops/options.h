@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 
 #include <chrono>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,6 +58,35 @@ class LimitsOptions {
 
  private:
   LimitsConfig& limits_;
+};
+
+/// What can be said on the command line, in the environment and in the file.
+class CommandLine {
+ public:
+  CommandLine();
+  CommandLine(const CommandLine&) = delete;
+  CommandLine& operator=(const CommandLine&) = delete;
+
+  CLI::App& app() { return app_; }
+  /// Once. Throws CLI::ParseError.
+  Config parse(int argc, const char* const* argv);
+
+ private:
+  class File;
+
+  void add_process_options();
+  void add_server_options();
+  /// Those that are in no group yet.
+  void group(const std::string& name);
+  std::vector<Setting> settings(const std::vector<std::string>& arguments) const;
+
+  Config config_;
+  CLI::App app_;
+  /// The options whose values come from the file.
+  std::set<std::string> from_file_;
+  std::optional<GatewayOptions> gateways_;
+  std::optional<MailOptions> mail_;
+  std::optional<LimitsOptions> limits_;
 };
 
 }  // namespace orderd::ops

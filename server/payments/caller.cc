@@ -1,22 +1,48 @@
 #include "server/payments/caller.h"
 
+#include <vector>
+
 #include "server/orders/errors.h"
 
 namespace orderd::payments {
 
-std::shared_ptr<Caller> Caller::make(boost::asio::io_context& timers, Deadline answer_by,
+void Callers::add(const std::shared_ptr<Caller>& caller) {
+  std::lock_guard lock(mutex_);
+  callers_.emplace(caller.get(), caller);
+}
+
+void Callers::remove(const Caller* caller) {
+  std::lock_guard lock(mutex_);
+  callers_.erase(caller);
+}
+
+void Callers::answer_all() {
+  std::vector<std::shared_ptr<Caller>> all;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [key, weak] : callers_) {
+      if (auto caller = weak.lock()) all.push_back(std::move(caller));
+    }
+  }
+  for (const auto& caller : all) caller->answer_now(errors::shutting_down());
+}
+
+std::shared_ptr<Caller> Caller::make(boost::asio::io_context& timers,
+                                     const std::shared_ptr<Callers>& all, Deadline answer_by,
                                      Done done) {
-  std::shared_ptr<Caller> caller(new Caller(timers, answer_by, std::move(done)));
+  std::shared_ptr<Caller> caller(new Caller(timers, all, answer_by, std::move(done)));
+  all->add(caller);
   caller->timer_.expires_at(answer_by);
   caller->timer_.async_wait(
       [weak = caller->weak_from_this()](const boost::system::error_code& error) {
         if (error) return;
-        if (const auto self = weak.lock()) self->on_time();
+        if (const auto self = weak.lock()) self->answer_now(errors::deadline_exceeded());
       });
   return caller;
 }
 
 Caller::~Caller() {
+  all_->remove(this);
   if (!done_) return;
   if (attempt_) {
     done_(std::move(*attempt_));
@@ -35,7 +61,7 @@ bool Caller::begin_command() {
 void Caller::go_on() {
   std::unique_lock lock(mutex_);
   in_command_ = false;
-  if (late_) finish(std::move(lock), errors::deadline_exceeded());
+  if (late_) finish(std::move(lock), *late_);
 }
 
 void Caller::committed(Answer attempt) {
@@ -49,14 +75,14 @@ void Caller::answer(absl::StatusOr<Answer> answer) {
   finish(std::unique_lock(mutex_), std::move(answer));
 }
 
-void Caller::on_time() {
+void Caller::answer_now(absl::Status error) {
   std::unique_lock lock(mutex_);
   if (in_command_) {
-    late_ = true;
+    late_ = std::move(error);
   } else if (attempt_) {
     finish(std::move(lock), *attempt_);
   } else {
-    finish(std::move(lock), errors::deadline_exceeded());
+    finish(std::move(lock), std::move(error));
   }
 }
 

@@ -351,20 +351,23 @@ class Cancellations::Preview : public std::enable_shared_from_this<Preview> {
 };
 
 Cancellations::Cancellations(engine::Engine& engine, engine::Reader& reader, Accounts& accounts,
-                             Sender& sender, boost::asio::io_context& timers, Options options)
+                             Sender& sender, boost::asio::io_context& timers,
+                             std::shared_ptr<Callers> callers, Options options)
     : engine_(engine),
       reader_(reader),
       accounts_(accounts),
       sender_(sender),
       timers_(timers),
+      callers_(std::move(callers)),
       options_(std::move(options)) {}
 
 void Cancellations::cancel(Command command, Deadline answer_by, Work work) {
-  const auto caller =
-      Caller::make(timers_, answer_by, [work, done = std::move(command.done)](AnswerOr answer) {
-        if (answer.ok() && answer->changed) failpoint("cancel_before_answer");
-        done(std::move(answer));
-      });
+  const auto caller = Caller::make(timers_, callers_, answer_by,
+                                   [work, done = std::move(command.done)](AnswerOr answer) {
+                                     if (answer.ok() && answer->changed)
+                                       failpoint("cancel_before_answer");
+                                     done(std::move(answer));
+                                   });
   command.done = nullptr;
   if (stopping()) return;
   if (command.validate_only) {

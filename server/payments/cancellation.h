@@ -19,6 +19,7 @@
 #include "server/engine/reader.h"
 #include "server/orders/cancellation.h"
 #include "server/payments/accounts.h"
+#include "server/payments/caller.h"
 #include "server/payments/sender.h"
 
 namespace orderd::payments {
@@ -55,7 +56,7 @@ class Cancellations : public std::enable_shared_from_this<Cancellations> {
   };
 
   Cancellations(engine::Engine& engine, engine::Reader& reader, Accounts& accounts, Sender& sender,
-                boost::asio::io_context& timers, Options options);
+                boost::asio::io_context& timers, std::shared_ptr<Callers> callers, Options options);
 
   const Options& options() const { return options_; }
 
@@ -88,6 +89,7 @@ class Cancellations : public std::enable_shared_from_this<Cancellations> {
   Accounts& accounts_;
   Sender& sender_;
   boost::asio::io_context& timers_;
+  const std::shared_ptr<Callers> callers_;
   const Options options_;
 
   struct Pause {

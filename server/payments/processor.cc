@@ -59,7 +59,7 @@ class Processor::Impl {
         sender(engine_in, accounts_in, options_in.call_timeout, options_in.first_check,
                options_in.observer),
         cancellations(std::make_shared<Cancellations>(
-            engine_in, reader_in, accounts_in, sender, timers_in,
+            engine_in, reader_in, accounts_in, sender, timers_in, callers,
             Cancellations::Options{options_in.call_timeout, lease(), options_in.mailing})) {}
 
   class Call;
@@ -108,6 +108,7 @@ class Processor::Impl {
     }
     cancellations->stop();
     accounts.drop_waiting();
+    callers->answer_all();
   }
 
   void stop() {
@@ -124,6 +125,7 @@ class Processor::Impl {
   boost::asio::io_context& timers;
   const Options options;
   Sender sender;
+  const std::shared_ptr<Callers> callers = std::make_shared<Callers>();
   const std::shared_ptr<Cancellations> cancellations;
 
  private:
@@ -144,7 +146,8 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
       : impl_(impl),
         kind_(kind),
         payment_id_(std::move(payment_id)),
-        caller_(Caller::make(impl->timers, impl->answer_by(deadline), std::move(command.done))),
+        caller_(Caller::make(impl->timers, impl->callers, impl->answer_by(deadline),
+                             std::move(command.done))),
         command_(std::move(command)) {}
 
   void start() {

@@ -92,8 +92,8 @@ class Processor {
   void reconcile(const Uuid& order_id, const std::string& payment_id, Deadline until,
                  std::function<void(Visit)> done);
 
-  /// From here on no gateway is called for what waits or comes: callers are answered with what is
-  /// known, and the rest is left to the reconciler of the next start. What runs goes on.
+  /// From here on no gateway is called for what waits or comes; all callers are answered now, with
+  /// what is known, and the rest is left to the reconciler of the next start. What runs goes on.
   void drop_waiting();
   /// That first. Returns when no gateway call runs, no command is under way, and everybody has been
   /// answered. The engine and the reader must still run.

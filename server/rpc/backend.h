@@ -20,7 +20,7 @@ struct Backend {
   engine::SettingsEditor& editor;
   payments::Processor& processor;
   watch::Feed& feed;
-  /// For page tokens: storage::Storage::secret().
+  /// For page tokens: storage::Storage::secret(). Empty: not known yet, see Server::begin.
   std::string secret;
   /// How long a watch can go on with a token.
   std::chrono::milliseconds feed_retention{std::chrono::hours(7 * 24)};

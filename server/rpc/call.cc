@@ -14,6 +14,9 @@ absl::Status rate_limited(std::chrono::milliseconds retry_delay);
 namespace orderd::rpc {
 namespace {
 
+/// For callers of a server that is not ready: it looks for its database a few times a second.
+constexpr std::chrono::milliseconds kNotReadyDelay{500};
+
 std::string_view code_name(absl::StatusCode code) {
   static const auto* names = [] {
     auto* all = new std::array<std::string, 17>;
@@ -85,8 +88,7 @@ int RunningCalls::count() const {
   return static_cast<int>(calls_->list.size());
 }
 
-void RunningCalls::drain(std::chrono::milliseconds at_most) {
-  draining_ = true;
+void RunningCalls::wait(std::chrono::milliseconds at_most) {
   std::unique_lock lock(mutex_);
   none_.wait_for(lock, at_most, [this] { return calls_->list.empty(); });
 }
@@ -113,6 +115,7 @@ absl::Status CallRecord::admit(const grpc::CallbackServerContext& context, Lengt
   context_ = &context;
   trace_ = trace_of(context);
   if (guard_.running.draining()) return errors::shutting_down();
+  if (!guard_.ready) return errors::database_unavailable(kNotReadyDelay);
   auto caller = guard_.authenticator->identify(context);
   if (!caller.ok()) return caller.status();
   caller_ = *std::move(caller);

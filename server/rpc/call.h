@@ -84,8 +84,10 @@ class RunningCalls {
   bool draining() const { return draining_; }
   int count() const;
 
-  /// From here on new calls are refused. Returns when none runs, or when the time is over.
-  void drain(std::chrono::milliseconds at_most);
+  /// From here on.
+  void refuse_new() { draining_ = true; }
+  /// Returns when none runs, or when the time is over.
+  void wait(std::chrono::milliseconds at_most);
 
   /// Cuts the calls whose caller has not read what it was sent for so long. Not on a thread of
   /// gRPC's.
@@ -117,6 +119,8 @@ struct Guard {
 
   /// Turns a call away for which there is no room, at the lowest cost.
   grpc::Status refuse(std::string_view method) const;
+  /// Whether the database can be used. If not, calls are refused before they cost anything.
+  std::atomic<bool> ready = true;
 };
 
 enum class Kind { kRead, kMutation };

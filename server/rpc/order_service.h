@@ -36,6 +36,9 @@ class OrderService final : public detail::OrderServiceBase {
   OrderService(const Guard& guard, Backend& backend)
       : guard_(guard), backend_(backend), tokens_(backend.secret) {}
 
+  /// Once, if the backend had none, before the first call.
+  void set_secret(std::string secret) { tokens_.set_secret(std::move(secret)); }
+
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
   using Unary = grpc::ServerUnaryReactor;

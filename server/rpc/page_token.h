@@ -16,6 +16,8 @@ namespace orderd::rpc {
 class PageTokens {
  public:
   explicit PageTokens(std::string secret) : secret_(std::move(secret)) {}
+  /// Before the first token is made or read.
+  void set_secret(std::string secret) { secret_ = std::move(secret); }
 
   /// URL-safe text.
   std::string seal(const internal::PageToken& token) const;

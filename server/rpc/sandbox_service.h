@@ -33,6 +33,9 @@ class SandboxService final : public detail::SandboxServiceBase {
   /// Whether there is a sandbox among the accounts.
   static bool wanted(const payments::Accounts& accounts);
 
+  /// Once, if the backend had none, before the first call.
+  void set_secret(std::string secret) { tokens_.set_secret(std::move(secret)); }
+
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
   using Unary = grpc::ServerUnaryReactor;

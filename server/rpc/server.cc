@@ -60,6 +60,7 @@ Server::Server(const std::string& address, Backend backend, CallObserver observe
       settings_(guard_, backend_),
       listener_(address, limits.connections) {
   guard_.observer = std::move(observer);
+  guard_.ready = !backend_.secret.empty();
   enable_health_and_reflection();
   grpc::ServerBuilder builder;
   set_limits(limits, builder);
@@ -74,27 +75,40 @@ Server::Server(const std::string& address, Backend backend, CallObserver observe
   }
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) throw std::runtime_error("gRPC can't serve");
-  auto* health = server_->GetHealthCheckService();
-  health->SetServingStatus(pb::OrderService::service_full_name(), true);
-  health->SetServingStatus(pb::OrderSettingsService::service_full_name(), true);
+  set_ready(guard_.ready);
   listener_.start(std::move(acceptor), [this] { guard_.running.cut_unread(guard_.limits.unread); });
+}
+
+void Server::begin(std::string secret) {
+  orders_.set_secret(secret);
+  if (sandbox_) sandbox_->set_secret(std::move(secret));
+  set_ready(true);
+}
+
+void Server::set_ready(bool ready) {
+  guard_.ready = ready;
+  // The server as a whole (the empty name) serves also without its database: it lives, and there is
+  // nothing that a restart could help.
+  auto* health = server_->GetHealthCheckService();
+  health->SetServingStatus(pb::OrderService::service_full_name(), ready);
+  health->SetServingStatus(pb::OrderSettingsService::service_full_name(), ready);
 }
 
 Server::~Server() { shutdown(std::chrono::milliseconds(0)); }
 
 void Server::shutdown(std::chrono::milliseconds drain) {
-  if (server_ == nullptr) return;
+  if (server_ == nullptr || std::exchange(shut_down_, true)) return;
   server_->GetHealthCheckService()->Shutdown();
-  backend_.feed.stop();
+  guard_.running.refuse_new();
+  backend_.feed.end_watchers();
   // gRPC waits until the clients have closed their connections, and idle ones take their time; a
   // call that arrives while it waits it cancels without a word. So the waiting is done here.
-  guard_.running.drain(drain);
-  // What waits for a gateway's threads could wait for long; it is answered with what is known.
+  guard_.running.wait(drain);
+  // A gateway can take long, so who waits for one is answered with what is known.
   backend_.processor.drop_waiting();
   listener_.stop();
   server_->Shutdown(std::chrono::system_clock::now() + std::min(drain, kLastAnswers));
   server_->Wait();
-  server_.reset();
 }
 
 }  // namespace orderd::rpc

@@ -31,9 +31,16 @@ class Server {
   /// For metrics. Thread-safe.
   int running_calls() const { return guard_.running.count(); }
 
+  /// Once, if the backend had no secret: the database has been reached, so calls are taken from now
+  /// on.
+  void begin(std::string secret);
+  /// Whether the database can be used. While it can't, health checks are told that nothing is
+  /// served, and calls are refused with DATABASE_UNAVAILABLE. Thread-safe, also beside `shutdown`.
+  void set_ready(bool ready);
+
   /// Tells health checks that it goes, takes no new calls, ends the watchers, gives those that run
-  /// `drain` to end, drops what waits for a gateway then, and returns when all have ended. Not on a
-  /// thread of gRPC's.
+  /// `drain` to end, then answers what waits for a gateway with what is known, and returns when all
+  /// have ended. Not on a thread of gRPC's.
   void shutdown(std::chrono::milliseconds drain);
 
  private:
@@ -44,6 +51,7 @@ class Server {
   std::optional<SandboxService> sandbox_;
   Listener listener_;
   std::unique_ptr<grpc::Server> server_;
+  bool shut_down_ = false;
 };
 
 }  // namespace orderd::rpc

@@ -327,7 +327,7 @@ bool Feed::stopping() const {
   return stopping_;
 }
 
-void Feed::stop() {
+void Feed::end_watchers() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -335,6 +335,10 @@ void Feed::stop() {
     follow_.notify_all();
   }
   if (serving_.joinable()) serving_.join();
+}
+
+void Feed::stop() {
+  end_watchers();
   if (following_.joinable()) following_.join();
 }
 

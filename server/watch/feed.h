@@ -88,7 +88,9 @@ class Feed final : public engine::CommitListener {
   State state() const;
 
   bool stopping() const;
-  /// Ends the watchers and waits for the threads.
+  /// Takes no more watchers and ends those that there are; does not wait for the database.
+  void end_watchers();
+  /// That, and waits for the threads.
   void stop();
 
  private:

@@ -70,6 +70,7 @@ class FaultyStorage final : public storage::Storage {
   bool trim_feed(Micros now, Micros before, Micros mark_interval) override {
     return real_->trim_feed(now, before, mark_interval);
   }
+  void prepare() override { real_->prepare(); }
   std::string secret() override { return real_->secret(); }
   std::string_view dialect() const override { return real_->dialect(); }
   storage::Sessions sessions() const override { return real_->sessions(); }

@@ -132,7 +132,7 @@ TEST_P(MariadbPoolTest, RecoversFromKilledConnections) {
     for (int i = 0; i < 5; ++i) reads.push_back(begin_read());
   }
   kill_sessions();
-  // One error at most: it makes all the others suspect.
+  // One error at most: the others are closed with it.
   int errors = 0;
   for (int i = 0; i < 5; ++i) {
     try {

@@ -39,17 +39,17 @@ ServerProcess::ServerProcess(const std::string& database_url, const Options& opt
 
   // All is made ready before the fork: afterwards a copy of one thread of many must not allocate.
   std::vector<std::string> arguments{options.binary.empty() ? ORDERD_BINARY : options.binary,
-                                     "--listen",
-                                     options.listen,
-                                     "--database",
-                                     database_url,
-                                     "--log-level",
-                                     options.log_level};
+                                     "--listen", options.listen};
+  if (!options.log_level.empty()) {
+    arguments.insert(arguments.end(), {"--log-level", options.log_level});
+  }
   arguments.insert(arguments.end(), options.more_arguments.begin(), options.more_arguments.end());
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   std::vector<std::string> added = options.environment;
+  // It may hold a password.
+  added.push_back("ORDERD_DATABASE=" + database_url);
   std::vector<char*> environment;
   for (std::string& variable : added) environment.push_back(variable.data());
   for (char** variable = environ; *variable != nullptr; ++variable) {

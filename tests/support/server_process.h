@@ -29,6 +29,7 @@ class ServerProcess {
   struct Options {
     std::string listen = "127.0.0.1:0";
     std::vector<std::string> more_arguments = {};
+    /// Empty: as the configuration file says.
     std::string log_level = "warn";
     /// NAME=VALUE, beside what this process has.
     std::vector<std::string> environment = {};

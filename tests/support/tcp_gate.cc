@@ -25,8 +25,9 @@ using boost::system::error_code;
 // Everything but the constructor runs on the gate's own thread.
 class TcpGate::Impl {
  public:
-  explicit Impl(unsigned short upstream_port)
-      : upstream_(asio::ip::address_v4::loopback(), upstream_port),
+  Impl(unsigned short upstream_port, Framing framing)
+      : framing(framing),
+        upstream_(asio::ip::address_v4::loopback(), upstream_port),
         acceptor_(context_, tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
         port(acceptor_.local_endpoint().port()) {
     accept();
@@ -52,6 +53,7 @@ class TcpGate::Impl {
   void close_all();
   void resume_all();
 
+  const Framing framing;
   bool reading = true;
   bool writing = true;
   bool refusing = false;
@@ -118,14 +120,16 @@ class TcpGate::Impl::Link : public std::enable_shared_from_this<Link> {
 
   /// Forwards the packets that have arrived whole; if there is none, reads on.
   void forward_client() {
+    const std::size_t head = gate_.framing == Framing::kMysql ? 4 : 0;
     std::size_t whole = 0;
-    while (pending_.size() - whole >= 4) {
+    while (pending_.size() - whole >= std::max<std::size_t>(head, 1)) {
       const auto byte = [&](std::size_t i) {
         return static_cast<std::size_t>(static_cast<unsigned char>(pending_[whole + i]));
       };
-      const std::size_t size = 4 + byte(0) + (byte(1) << 8) + (byte(2) << 16);
+      const std::size_t size =
+          head == 0 ? pending_.size() : head + byte(0) + (byte(1) << 8) + (byte(2) << 16);
       if (pending_.size() - whole < size) break;
-      const auto packet = std::string_view(pending_).substr(whole + 4, size - 4);
+      const auto packet = std::string_view(pending_).substr(whole + head, size - head);
       if (gate_.before && gate_.before(packet)) {
         gate_.before = nullptr;
         ++gate_.dropped;
@@ -211,7 +215,8 @@ void TcpGate::Impl::resume_all() {
   for (const auto& link : links) link->resume();
 }
 
-TcpGate::TcpGate(unsigned short upstream_port) : impl_(std::make_unique<Impl>(upstream_port)) {}
+TcpGate::TcpGate(unsigned short upstream_port, Framing framing)
+    : impl_(std::make_unique<Impl>(upstream_port, framing)) {}
 
 TcpGate::~TcpGate() = default;
 

@@ -7,19 +7,24 @@
 
 namespace orderd::test {
 
-/// A TCP relay between a client and MariaDB that misbehaves on demand. It understands the framing
-/// of the MySQL protocol from the client's side (three bytes of length, one of sequence),
-/// unencrypted and uncompressed, so it can cut the line at one exact packet. Listens on 127.0.0.1,
-/// on a free port.
+/// A TCP relay between a client and a server that misbehaves on demand. For MariaDB it understands
+/// the framing of the MySQL protocol from the client's side (three bytes of length, one of
+/// sequence), unencrypted and uncompressed, so it can cut the line at one exact packet. Listens on
+/// 127.0.0.1, on a free port.
 ///
 /// Every function takes effect before it returns. Thread-safe.
 class TcpGate {
  public:
-  /// A client's packet without its header: for a query, the byte 0x03 and the SQL.
+  enum class Framing {
+    kMysql,
+    /// Whatever arrives at once is a packet: a small HTTP request, for instance.
+    kNone,
+  };
+  /// A client's packet without its header: for a MySQL query, the byte 0x03 and the SQL.
   using Match = std::function<bool(std::string_view packet)>;
 
   /// Relays to 127.0.0.1:`upstream_port`.
-  explicit TcpGate(unsigned short upstream_port);
+  explicit TcpGate(unsigned short upstream_port, Framing framing = Framing::kMysql);
   ~TcpGate();
 
   unsigned short port() const;
