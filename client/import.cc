@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/channel.h"
 #include "client/client_impl.h"
 #include "client/retry.h"
 
@@ -20,7 +21,8 @@ using RequestPtr = std::shared_ptr<const pb::ImportOrdersRequest>;
 class ImportStream final
     : public grpc::ClientBidiReactor<pb::ImportOrdersRequest, pb::ImportOrdersResponse> {
  public:
-  explicit ImportStream(pb::OrderService::Stub& stub) {
+  ImportStream(pb::OrderService::Stub& stub, const Options& options) {
+    internal::add_key(context_, options);
     stub.async()->ImportOrders(&context_, this);
     AddHold();  // writes start outside of reactions
     StartRead(&incoming_);
@@ -154,7 +156,7 @@ class Importer {
 
   /// Why the stream ended; never OK unless everything is answered.
   absl::Status run_stream() {
-    ImportStream stream(stub_);
+    ImportStream stream(stub_, options_);
     sent_ = 0;
     bool closed = false;
     while (true) {

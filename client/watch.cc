@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/channel.h"
 #include "client/client_impl.h"
 #include "client/retry.h"
 
@@ -27,7 +28,9 @@ constexpr milliseconds kSlice{100};
 class WatchStream final : public grpc::ClientReadReactor<pb::WatchOrdersResponse> {
  public:
   /// The request must live as long.
-  WatchStream(pb::OrderService::Stub& stub, const pb::WatchOrdersRequest& request) {
+  WatchStream(pb::OrderService::Stub& stub, const pb::WatchOrdersRequest& request,
+              const Options& options) {
+    internal::add_key(context_, options);
     stub.async()->WatchOrders(&context_, &request, this);
     AddHold();  // reads start outside of reactions
     StartRead(&incoming_);
@@ -190,7 +193,7 @@ class Watch {
   };
 
   End run_stream(pb::OrderService::Stub& stub) {
-    WatchStream stream(stub, request_);
+    WatchStream stream(stub, request_, options_);
     const std::stop_callback stop(watch_.stop, [&] { stream.stop(); });
     bool progress = false;
     while (true) {

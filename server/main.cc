@@ -22,6 +22,7 @@
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
+#include "server/ops/access.h"
 #include "server/ops/background.h"
 #include "server/ops/config.h"
 #include "server/ops/gateways.h"
@@ -50,6 +51,7 @@ constexpr int kExitDatabase = 3;
 constexpr int kExitListen = 4;
 constexpr int kExitGateway = 5;
 constexpr int kExitMail = 6;
+constexpr int kExitAccess = 7;
 constexpr milliseconds kSettingsRefresh{500};
 constexpr std::chrono::minutes kSweep{10};
 constexpr hours kRequestLife{48};
@@ -57,12 +59,12 @@ constexpr int kSweepStep = 1000;
 constexpr std::chrono::minutes kTrim{5};
 constexpr seconds kDrain{10};
 
-/// Keeps the settings that reads use at most about half a second behind. Ticks on the io thread,
-/// reads on a reader thread.
+/// Keeps the settings that reads use, and the keys, at most about half a second behind. Ticks on
+/// the io thread, reads on a reader thread.
 class SettingsRefresh {
  public:
-  SettingsRefresh(engine::Reader& reader, engine::SettingsCache& settings)
-      : reader_(reader), settings_(settings) {}
+  SettingsRefresh(engine::Reader& reader, engine::SettingsCache& settings, ops::Access& access)
+      : reader_(reader), settings_(settings), access_(access) {}
 
   void tick() {
     if (running_.exchange(true)) return;
@@ -70,12 +72,14 @@ class SettingsRefresh {
                 [this](storage::ReadTransaction& tx) {
                   tx.snapshot();
                   settings_.refresh(tx);
+                  access_.refresh(tx);
                   if (failing_.exchange(false)) spdlog::info("the database answers again");
                   running_ = false;
                 },
                 [this](const absl::Status& status) {
                   if (!failing_.exchange(true)) {
-                    spdlog::warn("the settings can't be read: {}", std::string(status.message()));
+                    spdlog::warn("settings and keys can't be read: {}",
+                                 std::string(status.message()));
                   }
                   running_ = false;
                 });
@@ -84,6 +88,7 @@ class SettingsRefresh {
  private:
   engine::Reader& reader_;
   engine::SettingsCache& settings_;
+  ops::Access& access_;
   std::atomic<bool> running_ = false;
   std::atomic<bool> failing_ = false;
 };
@@ -186,6 +191,15 @@ int serve(const ops::Config& config) {
     std::fprintf(stderr, "orderd: %s\n", error.what());
     return kExitMail;
   }
+  std::unique_ptr<ops::Access> access;
+  try {
+    access = std::make_unique<ops::Access>(config, *storage);
+    access->refresh(*storage->begin_read(storage::Clock::now() + seconds(10)));
+    if (const std::string no = access->objection(); !no.empty()) throw std::runtime_error(no);
+  } catch (const std::runtime_error& error) {
+    std::fprintf(stderr, "orderd: %s\n", error.what());
+    return kExitAccess;
+  }
   payments::Processor processor(engine, reader, accounts, io,
                                 processor_options(config, mail->mailing()));
   payments::Reconciler reconciler(*storage, processor, reconciler_options(config));
@@ -197,14 +211,16 @@ int serve(const ops::Config& config) {
   std::unique_ptr<rpc::Server> server;
   try {
     server = std::make_unique<rpc::Server>(
-        config.listen, rpc::Backend{engine, reader, settings, editor, processor, feed,
-                                    std::move(secret), config.feed_retention});
+        config.listen,
+        rpc::Backend{engine, reader, settings, editor, processor, feed, access->keys(),
+                     std::move(secret), config.feed_retention},
+        rpc::CallObserver(), access->entrance());
   } catch (const std::runtime_error& error) {
     std::fprintf(stderr, "orderd: %s\n", error.what());
     return kExitListen;
   }
 
-  SettingsRefresh refresh(reader, settings);
+  SettingsRefresh refresh(reader, settings, *access);
   ops::Periodic refreshing(io, kSettingsRefresh, [&] { refresh.tick(); });
   ops::Background sweeping(kSweep, [&](const auto& stopping) { sweep(*storage, stopping); });
   ops::Background reconciling(config.reconcile_interval,
@@ -213,9 +229,9 @@ int serve(const ops::Config& config) {
       std::min<milliseconds>(kTrim, config.feed_retention / 50),
       [&](const auto& stopping) { trim(*storage, config.feed_retention, stopping); });
   mail->start(*storage, engine);
+  access->start();
   std::thread timers([&io] { io.run(); });
-  spdlog::info("database {}; everybody on this machine may do everything, nobody else can connect",
-               ops::without_password(config.database));
+  spdlog::info("database {}; {}", ops::without_password(config.database), access->summary());
   std::printf("orderd listening on %s:%d\n", ops::host_of(config.listen).c_str(), server->port());
   std::fflush(stdout);
 
@@ -232,6 +248,7 @@ int serve(const ops::Config& config) {
   sweeping.stop();
   trimming.stop();
   editor.stop();
+  access->stop();
   engine.stop();
   reader.stop();
   spdlog::info("done");

@@ -35,6 +35,9 @@ Examples:
   orderd --smtp smtp://mail.example.com:587 --smtp-user shop --smtp-password-file /etc/orderd/smtp.pw \
          --email-from 'Shop <shop@example.com>'
       Customers get the e-mails that callers ask for. Without --smtp none is sent.
+  orderd --listen 0.0.0.0:50051 --tls-cert /etc/orderd/tls.crt --tls-key /etc/orderd/tls.key \
+         --admin-key-file /etc/orderd/admin.key
+      Other machines can call, with keys that `orderctl keys create` makes, over TLS.
 
 Then try:
   orderctl --server 127.0.0.1:50051 list
@@ -51,10 +54,6 @@ std::string check_address(const std::string& address) {
     if (error != std::errc() || rest != end) port = -1;
   }
   if (port < 0 || port > 65535) return "must be HOST:PORT, e.g. 127.0.0.1:50051";
-  if (!is_loopback(address)) {
-    return "must be a loopback address (127.0.0.1, [::1] or localhost): without access keys "
-           "everybody who reaches the server may change every order";
-  }
   return {};
 }
 
@@ -72,7 +71,10 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
   app.footer(kExamples);
   app.set_version_flag("--version", "orderd " ORDERD_VERSION);
   app.get_formatter()->column_width(30);
-  app.add_option("--listen", config.listen, "HOST:PORT to serve on; port 0 picks a free one")
+  app.add_option(
+         "--listen", config.listen,
+         "HOST:PORT to serve on; port 0 picks a free one. Any but this machine's own address "
+         "(127.0.0.1) needs credentials of callers: keys or certificates")
       ->envname("ORDERD_LISTEN")
       ->check(CLI::Validator(check_address, ""))
       ->capture_default_str();
@@ -103,10 +105,13 @@ std::optional<Config> parse_config(int argc, const char* const* argv, int& exit_
               config.feed_retention);
   GatewayOptions gateways(app, config);
   MailOptions mail(app, config);
+  AccessOptions access(app, config);
+  TlsOptions tls(app, config);
   try {
     app.parse(argc, argv);
     gateways.apply();
     mail.apply();
+    tls.apply();
   } catch (const CLI::ParseError& error) {
     exit_code = app.exit(error) == 0 ? 0 : kExitUsage;
     return std::nullopt;

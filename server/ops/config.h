@@ -35,6 +35,23 @@ struct MailConfig {
   std::chrono::milliseconds interval{5'000};
 };
 
+/// Who may call, beside the keys in the database.
+struct AccessConfig {
+  /// The file, or env:VARIABLE.
+  std::string admin_key_file;
+  std::string audit_log;
+};
+
+/// Files, in PEM unless said otherwise.
+struct TlsConfig {
+  std::string certificate;
+  std::string key;
+  std::string client_ca;
+  /// As of access::ClientCertificates.
+  std::string client_roles;
+  std::string client_crl;
+};
+
 /// What the operator says on the command line and in the environment.
 struct Config {
   std::string listen = "127.0.0.1:50051";
@@ -51,6 +68,8 @@ struct Config {
   /// For how long watches can be resumed.
   std::chrono::milliseconds feed_retention{std::chrono::hours(7 * 24)};
   MailConfig mail;
+  AccessConfig access;
+  TlsConfig tls;
 };
 
 /// Reads the configuration; the command line wins over the environment. Nothing if the program is

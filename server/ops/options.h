@@ -38,4 +38,22 @@ class MailOptions {
   MailConfig& mail_;
 };
 
+class AccessOptions {
+ public:
+  AccessOptions(CLI::App& app, Config& config);
+
+ private:
+  AccessConfig& access_;
+};
+
+class TlsOptions {
+ public:
+  TlsOptions(CLI::App& app, Config& config);
+  /// As above.
+  void apply() const;
+
+ private:
+  TlsConfig& tls_;
+};
+
 }  // namespace orderd::ops

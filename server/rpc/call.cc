@@ -4,10 +4,13 @@
 
 #include <array>
 
+#include "server/access/roles.h"
 #include "storage/uuid.h"
 
 namespace orderd::rpc {
 namespace {
+
+constexpr std::chrono::milliseconds kAdmissionInterval{500};
 
 std::string_view code_name(absl::StatusCode code) {
   static const auto* names = [] {
@@ -29,6 +32,8 @@ spdlog::level::level_enum level_of(absl::StatusCode code, Kind kind) {
       return spdlog::level::err;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
       return spdlog::level::warn;
     default:
       return spdlog::level::info;
@@ -37,8 +42,8 @@ spdlog::level::level_enum level_of(absl::StatusCode code, Kind kind) {
 
 }  // namespace
 
-absl::StatusOr<Caller> LocalAuthenticator::identify(const grpc::CallbackServerContext&) const {
-  return Caller{"local"};
+access::Identified LocalAuthenticator::identify(const grpc::CallbackServerContext&) const {
+  return {Caller{std::string(access::kLocal), pb::ROLE_ADMIN}, {}};
 }
 
 void RunningCalls::begin() {
@@ -73,10 +78,52 @@ absl::Status CallRecord::admit(const grpc::CallbackServerContext& context,
   } else if (default_deadline < default_deadline.max()) {
     life_->deadline = begin_ + default_deadline;
   }
-  auto caller = guard_.authenticator->identify(context);
+  if (guard_.audit) peer_ = context.peer();
+  auto caller = authorize(context);
   if (!caller.ok()) return caller.status();
   caller_ = *std::move(caller);
+  if (default_deadline == default_deadline.max()) audit(std::nullopt);
   return life_->expired() ? errors::deadline_exceeded() : absl::OkStatus();
+}
+
+absl::StatusOr<Caller> CallRecord::authorize(const grpc::CallbackServerContext& context) {
+  auto identified = guard_.authenticator->identify(context);
+  if (!identified.caller) {
+    denied_ = true;
+    why_not_ = identified.why_not;
+    peer_ = context.peer();
+    return errors::unauthenticated();
+  }
+  const pb::Role needed = required_role(method_.name);
+  // Nobody may call what has no entry.
+  if (needed == pb::ROLE_UNSPECIFIED || identified.caller->role < needed) {
+    // For the log: this call has no other caller yet.
+    if (caller_.identity.empty()) caller_ = *std::move(identified.caller);
+    return deny(context, needed == pb::ROLE_UNSPECIFIED ? pb::ROLE_ADMIN : needed);
+  }
+  return *std::move(identified.caller);
+}
+
+absl::Status CallRecord::admit_again(const grpc::CallbackServerContext& context) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_admission_) return absl::OkStatus();
+  next_admission_ = now + kAdmissionInterval;
+  return authorize(context).status();
+}
+
+absl::Status CallRecord::permit(const grpc::CallbackServerContext& context, pb::Role role) {
+  return caller_.role >= role ? absl::OkStatus() : deny(context, role);
+}
+
+absl::Status CallRecord::deny(const grpc::CallbackServerContext& context, pb::Role role) {
+  denied_ = true;
+  peer_ = context.peer();
+  return errors::permission_denied(access::role_name(role));
+}
+
+void CallRecord::audit(std::optional<absl::StatusCode> code) const {
+  if (!guard_.audit) return;
+  guard_.audit({!denied_, code, caller_, method_.name, why_not_, order_id_, request_id_, peer_});
 }
 
 std::function<bool()> CallRecord::abandoned() const {
@@ -93,6 +140,7 @@ absl::Status CallRecord::end(absl::Status status) const {
     status = errors::deadline_exceeded();
   }
   const auto duration = std::chrono::steady_clock::now() - begin_;
+  audit(status.code());
   if (guard_.observer) guard_.observer({method_.name, status.code(), duration});
   if (const auto level = level_of(status.code(), method_.kind); spdlog::should_log(level)) {
     std::string line = fmt::format("{} {} {:.3f} ms", method_.name, code_name(status.code()),
@@ -101,9 +149,11 @@ absl::Status CallRecord::end(absl::Status status) const {
       if (!value.empty()) line.append(" ").append(name).append("=").append(value);
     };
     field("reason", errors::reason(status));
+    field("why", why_not_);
     field("actor", caller_.identity);
     field("order", order_id_);
     field("request", request_id_);
+    if (denied_) field("peer", peer_);
     spdlog::log(level, line);
   }
   return status;

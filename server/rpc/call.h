@@ -11,12 +11,15 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/access/caller.h"
+#include "server/access/requests.h"
 #include "server/orders/cancellation.h"
 #include "server/orders/create.h"
 #include "server/orders/delivery_states.h"
@@ -34,6 +37,7 @@
 #include "server/orders/update.h"
 #include "server/orders/watch.h"
 #include "server/payments/sandbox_requests.h"
+#include "server/rpc/permissions.h"
 #include "server/rpc/wire.h"
 
 // The guard around every call: who calls, until when, whether the request is valid, how errors and
@@ -41,21 +45,33 @@
 
 namespace orderd::rpc {
 
-struct Caller {
-  std::string identity;
-};
-
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
-  virtual absl::StatusOr<Caller> identify(const grpc::CallbackServerContext& context) const = 0;
+  virtual access::Identified identify(const grpc::CallbackServerContext& context) const = 0;
 };
 
-/// Everybody is "local"; for a server that listens on loopback only.
+/// Everybody is "local", an admin; for a server that only its own machine can reach.
 class LocalAuthenticator : public Authenticator {
  public:
-  absl::StatusOr<Caller> identify(const grpc::CallbackServerContext& context) const override;
+  access::Identified identify(const grpc::CallbackServerContext& context) const override;
 };
+
+/// Whether a call was let in, and what came of it.
+struct AuditRecord {
+  bool allowed = false;
+  /// Of a stream that has been let in and goes on: nothing.
+  std::optional<absl::StatusCode> code;
+  Caller caller;
+  std::string_view method;
+  /// Why there is no caller; empty if there is one.
+  std::string_view why_not;
+  std::string_view order_id;
+  std::string_view request_id;
+  std::string_view peer;
+};
+/// Hears of each call when it ends, and of a stream also when it begins. Thread-safe.
+using Audit = std::function<void(const AuditRecord&)>;
 
 struct CallReport {
   std::string_view method;
@@ -86,6 +102,7 @@ class RunningCalls {
 struct Guard {
   std::unique_ptr<const Authenticator> authenticator = std::make_unique<LocalAuthenticator>();
   CallObserver observer;
+  Audit audit;
   /// For unary calls without a deadline of their own.
   std::chrono::milliseconds default_deadline{30'000};
   mutable RunningCalls running;
@@ -106,9 +123,15 @@ class CallRecord {
   CallRecord& operator=(const CallRecord&) = delete;
   ~CallRecord();
 
-  /// Finds out who calls and until when. `default_deadline`: for calls that name none.
+  /// Finds out who calls and until when, and whether they may. `default_deadline`: for calls that
+  /// name none; the greatest one: the call is a stream without an end of its own.
   absl::Status admit(const grpc::CallbackServerContext& context,
                      std::chrono::milliseconds default_deadline);
+  /// For streams, which can outlive a credential: whether the caller would still be let in. Looks
+  /// twice a second at most.
+  absl::Status admit_again(const grpc::CallbackServerContext& context);
+  /// PERMISSION_DENIED unless the caller has this role.
+  absl::Status permit(const grpc::CallbackServerContext& context, pb::Role role);
 
   std::string_view method() const { return method_.name; }
   const std::string& actor() const { return caller_.identity; }
@@ -125,6 +148,11 @@ class CallRecord {
   absl::Status end(absl::Status status) const;
 
  private:
+  /// Who calls, if they may make this call.
+  absl::StatusOr<Caller> authorize(const grpc::CallbackServerContext& context);
+  absl::Status deny(const grpc::CallbackServerContext& context, pb::Role role);
+  void audit(std::optional<absl::StatusCode> code) const;
+
   struct Life {
     std::atomic<bool> canceled = false;
     std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
@@ -139,6 +167,12 @@ class CallRecord {
   Caller caller_;
   std::string order_id_;
   std::string request_id_;
+  /// Whether the caller was kept out, and if it was not known, why.
+  bool denied_ = false;
+  std::string_view why_not_;
+  /// For audits and those who are kept out.
+  std::string peer_;
+  std::chrono::steady_clock::time_point next_admission_;
 };
 
 /// A unary call. It owns itself: whoever works on it calls `finish` or `answer` exactly once and
@@ -179,9 +213,12 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     try {
       absl::Status status = record_.admit(context, guard.default_deadline);
       if (status.ok()) status = parse(in, *request_);
-      if (status.ok()) status = rules::validate(std::as_const(*request_));
       if (status.ok()) {
         identify_subject();
+        status = record_.permit(context, role_for_fields(std::as_const(*request_)));
+      }
+      if (status.ok()) status = rules::validate(std::as_const(*request_));
+      if (status.ok()) {
         body(this);
       } else {
         finish(std::move(status));

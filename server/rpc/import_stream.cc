@@ -57,7 +57,7 @@ pb::ImportOrdersResponse success(const pb::ImportOrdersRequest& request,
 
 ImportStream::ImportStream(const Guard& guard, Backend& backend,
                            const grpc::CallbackServerContext& context)
-    : backend_(backend), record_(guard, {"ImportOrders", Kind::kMutation}) {
+    : backend_(backend), context_(context), record_(guard, {"ImportOrders", Kind::kMutation}) {
   // A stream goes on for as long as it takes, unless the caller says otherwise.
   failure_ = record_.admit(context, std::chrono::milliseconds::max());
   Next next;
@@ -69,13 +69,16 @@ ImportStream::ImportStream(const Guard& guard, Backend& backend,
 }
 
 void ImportStream::OnReadDone(bool ok) {
-  std::unique_ptr<Slot> slot = ok ? make_slot() : nullptr;
+  const absl::Status admitted = ok ? record_.admit_again(context_) : absl::OkStatus();
+  std::unique_ptr<Slot> slot = ok && admitted.ok() ? make_slot() : nullptr;
   Next next;
   {
     std::lock_guard lock(mutex_);
     reading_ = false;
     if (!ok) {
       no_more_ = true;
+    } else if (!admitted.ok()) {
+      if (failure_.ok()) failure_ = admitted;
     } else {
       unanswered_bytes_ += slot->bytes;
       if (!slot->response) {

@@ -67,6 +67,7 @@ class ImportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   void pause();
 
   Backend& backend_;
+  const grpc::CallbackServerContext& context_;
   CallRecord record_;
   grpc::ByteBuffer in_;
   grpc::ByteBuffer out_;

@@ -31,17 +31,26 @@ void enable_health_and_reflection() {
 
 }  // namespace
 
-Server::Server(const std::string& address, Backend backend, CallObserver observer)
-    : backend_(std::move(backend)), orders_(guard_, backend_), settings_(guard_, backend_) {
+Server::Server(const std::string& address, Backend backend, CallObserver observer,
+               Entrance entrance)
+    : backend_(std::move(backend)),
+      orders_(guard_, backend_),
+      settings_(guard_, backend_),
+      access_(guard_, backend_),
+      credentials_(entrance.credentials != nullptr ? std::move(entrance.credentials)
+                                                   : grpc::InsecureServerCredentials()) {
   guard_.observer = std::move(observer);
+  if (entrance.authenticator != nullptr) guard_.authenticator = std::move(entrance.authenticator);
+  guard_.audit = std::move(entrance.audit);
   enable_health_and_reflection();
   grpc::ServerBuilder builder;
   // Otherwise a second server could share the port, and the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.AddListeningPort(address, credentials_, &port_);
   builder.RegisterService(&orders_);
   builder.RegisterService(&settings_);
+  builder.RegisterService(&access_);
   if (SandboxService::wanted(backend_.processor.accounts())) {
     sandbox_.emplace(guard_, backend_);
     builder.RegisterService(&*sandbox_);
@@ -53,6 +62,7 @@ Server::Server(const std::string& address, Backend backend, CallObserver observe
   auto* health = server_->GetHealthCheckService();
   health->SetServingStatus(pb::OrderService::service_full_name(), true);
   health->SetServingStatus(pb::OrderSettingsService::service_full_name(), true);
+  health->SetServingStatus(pb::AccessService::service_full_name(), true);
 }
 
 Server::~Server() { shutdown(std::chrono::milliseconds(0)); }

@@ -41,16 +41,18 @@ TEST(ConfigTest, HelpAndVersionEndWell) {
 }
 
 TEST(ConfigTest, MistakesAreExplainedWithoutPasswords) {
-  const std::vector<std::vector<const char*>> mistakes = {{"--listen", "0.0.0.0:50051"},
-                                                          {"--listen", "192.0.2.1:1"},
-                                                          {"--listen", "[::]:1"},
-                                                          {"--listen", "50051"},
+  const std::vector<std::vector<const char*>> mistakes = {{"--listen", "50051"},
                                                           {"--listen", "127.0.0.1:x"},
                                                           {"--listen", "127.0.0.1:65536"},
                                                           {"--listen", ":1"},
                                                           {"--database", "postgres://u:secret@h/d"},
                                                           {"--lanes", "0"},
                                                           {"--log-level", "loud"},
+                                                          {"--tls-cert", "cert"},
+                                                          {"--tls-key", "key"},
+                                                          {"--tls-client-ca", "ca"},
+                                                          {"--tls-client-roles", "roles"},
+                                                          {"--tls-client-crl", "crl"},
                                                           {"--no-such-option"}};
   for (const auto& mistake : mistakes) {
     int exit_code = -1;
