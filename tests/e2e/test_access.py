@@ -13,7 +13,7 @@ import time
 import grpc
 import pytest
 
-from harness import ORDERCTL, Server, StartFailed, new_id, order_service_pb2_grpc, pb, refused
+from harness import ORDERCTL, ROOT, Server, StartFailed, new_id, order_service_pb2_grpc, pb, refused
 from orders.v1 import settings_service_pb2
 
 UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
@@ -234,6 +234,15 @@ def test_tls_and_certificates_that_are_replaced(database, tmp_path):
                          options=[*trust, "--server-name", "other.test"])
         assert wrong_name.returncode == 7
         cli(server, "list", key=admin_key, options=[*trust, "--server-name", "orders.test"])
+
+        # What docs/security.md tells users of Python to do.
+        (tmp_path / "shop.key").rename(tmp_path / "certificate.key")
+        (tmp_path / "shop.key").write_text(admin_key + "\n")
+        example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "security.md").read_text(), re.S)
+        example = example[1].replace("orders.example.com:50051", server.address)
+        example = re.sub(r'open\("', f'open("{tmp_path}/', example)
+        exec(compile(example, "docs/security.md", "exec"), {})
+        (tmp_path / "certificate.key").rename(tmp_path / "shop.key")
 
         credentials = grpc.ssl_channel_credentials(
             root_certificates=authority.ca.read_bytes(),

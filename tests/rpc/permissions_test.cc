@@ -3,6 +3,9 @@
 #include <google/protobuf/descriptor.h>
 
 #include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
 #include <set>
 
 #include "server/access/roles.h"
@@ -50,6 +53,28 @@ TEST(Permissions, EveryCallHasOneEntryAndEveryEntryACall) {
   for (const auto& [service, method] : calls) ADD_FAILURE() << method << " has no entry";
   EXPECT_GT(rpc::permissions().size(), 50u);
   EXPECT_EQ(rpc::required_role("NoSuchMethod"), pb::ROLE_UNSPECIFIED);
+}
+
+/// The table in docs/security.md says the same.
+TEST(Permissions, AreDocumented) {
+  std::map<std::string, std::set<std::string>> documented;
+  std::ifstream in(ORDERD_SOURCE_DIR "/docs/security.md");
+  const std::regex row("\\| (viewer|operator|finance|admin) \\|(.*)");
+  const std::regex call("`([A-Za-z]+)`");
+  std::smatch match;
+  for (std::string line; std::getline(in, line);) {
+    if (!std::regex_match(line, match, row)) continue;
+    auto& calls = documented[match[1]];
+    const std::string text = match[2];
+    for (std::sregex_iterator it(text.begin(), text.end(), call), end; it != end; ++it) {
+      EXPECT_TRUE(calls.insert((*it)[1]).second) << (*it)[1];
+    }
+  }
+  std::map<std::string, std::set<std::string>> actual;
+  for (const rpc::Permission& permission : rpc::permissions()) {
+    actual[std::string(access::role_name(permission.role))].emplace(permission.method);
+  }
+  EXPECT_EQ(documented, actual);
 }
 
 std::string path_of(const rpc::Permission& permission) {
