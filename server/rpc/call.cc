@@ -87,6 +87,7 @@ absl::Status CallRecord::admit(const grpc::CallbackServerContext& context,
 }
 
 absl::StatusOr<Caller> CallRecord::authorize(const grpc::CallbackServerContext& context) {
+  judged_ = true;
   auto identified = guard_.authenticator->identify(context);
   if (!identified.caller) {
     denied_ = true;
@@ -122,7 +123,7 @@ absl::Status CallRecord::deny(const grpc::CallbackServerContext& context, pb::Ro
 }
 
 void CallRecord::audit(std::optional<absl::StatusCode> code) const {
-  if (!guard_.audit) return;
+  if (!guard_.audit || !judged_) return;
   guard_.audit({!denied_, code, caller_, method_.name, why_not_, order_id_, request_id_, peer_});
 }
 

@@ -167,7 +167,8 @@ class CallRecord {
   Caller caller_;
   std::string order_id_;
   std::string request_id_;
-  /// Whether the caller was kept out, and if it was not known, why.
+  /// Whether it was looked at who calls; whether they were kept out, and if not known, why.
+  bool judged_ = false;
   bool denied_ = false;
   std::string_view why_not_;
   /// For audits and those who are kept out.
