@@ -2,10 +2,10 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <limits>
 #include <thread>
 #include <utility>
 
+#include "client/channel.h"
 #include "client/client_impl.h"
 #include "client/request_id.h"
 #include "client/retry.h"
@@ -14,20 +14,6 @@ namespace orderd::client {
 namespace {
 
 using std::chrono::milliseconds;
-
-/// Channels to the same server share a connection, unless one is to be `apart`.
-std::shared_ptr<grpc::Channel> connect(const Options& options, bool apart = false) {
-  grpc::ChannelArguments arguments;
-  arguments.SetUserAgentPrefix(options.user_agent);
-  // The retries of a call are of no use if the channel waits longer than they do.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  if (apart) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // A page of a thousand whole orders is larger than the default of 4 MiB.
-  arguments.SetMaxReceiveMessageSize(std::numeric_limits<int>::max());
-  return grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), arguments);
-}
 
 template <class Stub, class Request, class Response>
 absl::StatusOr<Response> call(const Options& options, Stub& stub,
@@ -39,6 +25,7 @@ absl::StatusOr<Response> call(const Options& options, Stub& stub,
       internal::run_with_retries(options, [&](milliseconds timeout) -> absl::Status {
         grpc::ClientContext context;
         context.set_deadline(std::chrono::system_clock::now() + timeout);
+        internal::add_key(context, options);
         response.Clear();
         return internal::to_status((stub.*method)(&context, request, &response));
       });
@@ -70,6 +57,7 @@ Options connecting_while_asleep(Options options, const std::shared_ptr<grpc::Cha
 
 using Orders = pb::OrderService::Stub;
 using Settings = pb::OrderSettingsService::Stub;
+using Access = pb::AccessService::Stub;
 using Sandbox = sandbox::SandboxService::Stub;
 
 /// The items of all pages: `fetch(request)` gets a page, `items(response)` is where they are.
@@ -93,20 +81,21 @@ PagedRange<Item> pages(Request request, Fetch fetch, Items items) {
 }  // namespace
 
 Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options options_given, bool own_channel)
-    : given(std::move(options_given)),
+    : given(internal::with_key(std::move(options_given))),
       owns_channel(own_channel),
       options(connecting_while_asleep(given, channel)),
       orders(pb::OrderService::NewStub(channel)),
       settings(pb::OrderSettingsService::NewStub(channel)),
+      access(pb::AccessService::NewStub(channel)),
       gateway(sandbox::SandboxService::NewStub(channel)) {}
 
 std::shared_ptr<Client::Impl> Client::Impl::over_new_connection() const {
   if (!owns_channel) return nullptr;
-  return std::make_shared<Impl>(connect(given, true), given, true);
+  return std::make_shared<Impl>(internal::connect(given, true), given, true);
 }
 
 Client::Client(Options options)
-    : impl_(std::make_shared<Impl>(connect(options), std::move(options), true)) {}
+    : impl_(std::make_shared<Impl>(internal::connect(options), std::move(options), true)) {}
 
 Client::Client(std::shared_ptr<grpc::Channel> channel, Options options)
     : impl_(std::make_shared<Impl>(std::move(channel), std::move(options), false)) {}
@@ -355,6 +344,28 @@ absl::StatusOr<pb::UpdateShipmentMethodResponse> Client::update_shipment_method(
 absl::StatusOr<pb::DeleteShipmentMethodResponse> Client::delete_shipment_method(
     pb::DeleteShipmentMethodRequest request) const {
   return mutate(impl_->options, *impl_->settings, &Settings::DeleteShipmentMethod, request);
+}
+
+absl::StatusOr<pb::CreateApiKeyResponse> Client::create_api_key(
+    pb::CreateApiKeyRequest request) const {
+  return mutate(impl_->options, *impl_->access, &Access::CreateApiKey, request);
+}
+
+absl::StatusOr<pb::RevokeApiKeyResponse> Client::revoke_api_key(
+    pb::RevokeApiKeyRequest request) const {
+  return mutate(impl_->options, *impl_->access, &Access::RevokeApiKey, request);
+}
+
+absl::StatusOr<pb::ListApiKeysResponse> Client::list_api_keys_page(
+    const pb::ListApiKeysRequest& request) const {
+  return call(impl_->options, *impl_->access, &Access::ListApiKeys, request);
+}
+
+PagedRange<pb::ApiKey> Client::list_api_keys(pb::ListApiKeysRequest request) const {
+  return pages<pb::ApiKey>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_api_keys_page(page); },
+      [](auto& response) { return response.mutable_keys(); });
 }
 
 }  // namespace orderd::client

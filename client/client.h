@@ -13,6 +13,7 @@
 #include "client/options.h"
 #include "client/paged_range.h"
 #include "orders/sandbox/v1/sandbox.pb.h"
+#include "orders/v1/access_service.pb.h"
 #include "orders/v1/order_service.pb.h"
 #include "orders/v1/settings_service.pb.h"
 
@@ -95,9 +96,10 @@ struct WatchOptions {
 /// error it was not.
 class Client {
  public:
-  /// Connects at the first call, and again whenever the connection is lost. Not encrypted.
+  /// Connects at the first call, and again whenever the connection is lost. Throws
+  /// std::runtime_error if a file that the options name can't be read.
   explicit Client(Options options = {});
-  /// Over a channel that the caller made; `Options::server` and `user_agent` are not used.
+  /// Over a channel that the caller made; `Options::server`, `tls` and `user_agent` are not used.
   explicit Client(std::shared_ptr<grpc::Channel> channel, Options options = {});
 
   absl::StatusOr<pb::CreateOrderResponse> create_order(pb::CreateOrderRequest request) const;
@@ -190,6 +192,14 @@ class Client {
       pb::UpdateShipmentMethodRequest request) const;
   absl::StatusOr<pb::DeleteShipmentMethodResponse> delete_shipment_method(
       pb::DeleteShipmentMethodRequest request) const;
+
+  /// The token is in this answer and nowhere else. If an answer was lost and the retry finds the
+  /// key made (`replayed`), it is empty: revoke that key and make another.
+  absl::StatusOr<pb::CreateApiKeyResponse> create_api_key(pb::CreateApiKeyRequest request) const;
+  absl::StatusOr<pb::RevokeApiKeyResponse> revoke_api_key(pb::RevokeApiKeyRequest request) const;
+  PagedRange<pb::ApiKey> list_api_keys(pb::ListApiKeysRequest request) const;
+  absl::StatusOr<pb::ListApiKeysResponse> list_api_keys_page(
+      const pb::ListApiKeysRequest& request) const;
 
   /// Imports what `next` returns until it returns nothing, and reports each answer to `answered`;
   /// both are called on the calling thread. While `next` blocks, no answer is reported.

@@ -4,6 +4,7 @@
 
 #include "client/client.h"
 #include "orders/sandbox/v1/sandbox.grpc.pb.h"
+#include "orders/v1/access_service.grpc.pb.h"
 #include "orders/v1/order_service.grpc.pb.h"
 #include "orders/v1/settings_service.grpc.pb.h"
 
@@ -18,13 +19,14 @@ struct Client::Impl {
   /// they can make another one.
   std::shared_ptr<Impl> over_new_connection() const;
 
-  /// As the caller gave them.
+  /// As the caller gave them, with the key from its file.
   const Options given;
   const bool owns_channel;
   /// With all set.
   const Options options;
   const std::unique_ptr<pb::OrderService::Stub> orders;
   const std::unique_ptr<pb::OrderSettingsService::Stub> settings;
+  const std::unique_ptr<pb::AccessService::Stub> access;
   const std::unique_ptr<sandbox::SandboxService::Stub> gateway;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/channel.h"
 #include "client/client_impl.h"
 #include "client/held_call.h"
 #include "client/retry.h"
@@ -21,7 +22,8 @@ class ImportStream final
     : public internal::HeldCall<
           grpc::ClientBidiReactor<pb::ImportOrdersRequest, pb::ImportOrdersResponse>> {
  public:
-  explicit ImportStream(pb::OrderService::Stub& stub) {
+  ImportStream(pb::OrderService::Stub& stub, const Options& options) {
+    internal::add_key(context_, options);
     stub.async()->ImportOrders(&context_, this);
     AddHold();  // writes start outside of reactions
     StartRead(&incoming_);
@@ -130,7 +132,7 @@ class Importer {
 
   /// Why the stream ended; never OK unless everything is answered.
   absl::Status run_stream() {
-    ImportStream stream(stub_);
+    ImportStream stream(stub_, options_);
     sent_ = 0;
     bool closed = false;
     while (true) {

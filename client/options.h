@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace orderd::client {
@@ -18,9 +19,29 @@ struct RetryPolicy {
   double multiplier = 2;
 };
 
+/// An encrypted connection. The files are in PEM form, and read for each new connection that the
+/// client makes.
+struct TlsOptions {
+  /// The CAs that the server's certificate may come from; empty: those that gRPC finds by itself.
+  std::string ca_file;
+  /// The client's own certificate, with those between it and its CA behind it, and its private key;
+  /// both or none.
+  std::string certificate_file;
+  std::string key_file;
+  /// The name that the server's certificate must have; empty: the host in `Options::server`.
+  std::string server_name;
+};
+
 struct Options {
   /// HOST:PORT, or any gRPC target. The connection is direct: `http_proxy` is not consulted.
   std::string server = "127.0.0.1:50051";
+  /// Absent: the connection is not encrypted.
+  std::optional<TlsOptions> tls;
+  /// Sent with each call, as `authorization: Bearer …`. Over a connection that is not encrypted it
+  /// can be read on the way.
+  std::string api_key;
+  /// Where the key is, if `api_key` is empty; read when the client is made.
+  std::string api_key_file;
   /// For a whole call, with all its tries and the waits between them. Must be positive.
   std::chrono::milliseconds timeout{10'000};
   /// For one try; a try that takes longer is given up, and made again if the call has time left.

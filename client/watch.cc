@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/channel.h"
 #include "client/client_impl.h"
 #include "client/held_call.h"
 #include "client/retry.h"
@@ -28,7 +29,9 @@ class WatchStream final
     : public internal::HeldCall<grpc::ClientReadReactor<pb::WatchOrdersResponse>> {
  public:
   /// The request must live as long.
-  WatchStream(pb::OrderService::Stub& stub, const pb::WatchOrdersRequest& request) {
+  WatchStream(pb::OrderService::Stub& stub, const pb::WatchOrdersRequest& request,
+              const Options& options) {
+    internal::add_key(context_, options);
     stub.async()->WatchOrders(&context_, &request, this);
     AddHold();  // reads start outside of reactions
     StartRead(&incoming_);
@@ -166,7 +169,7 @@ class Watch {
   };
 
   End run_stream(pb::OrderService::Stub& stub) {
-    WatchStream stream(stub, request_);
+    WatchStream stream(stub, request_, options_);
     const std::stop_callback stop(watch_.stop, [&] { stream.stop(); });
     bool progress = false;
     while (true) {

@@ -19,6 +19,7 @@
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
+#include "server/ops/access.h"
 #include "server/ops/check_config.h"
 #include "server/ops/config.h"
 #include "server/ops/database_watch.h"
@@ -49,6 +50,7 @@ constexpr int kExitDatabase = 3;
 constexpr int kExitListen = 4;
 constexpr int kExitGateway = 5;
 constexpr int kExitMail = 6;
+constexpr int kExitAccess = 7;
 /// Of the time for the end, what is left when calls have had theirs: a fifth, at most this.
 constexpr milliseconds kAfterCalls{1'000};
 /// Sessions beside those of the lanes.
@@ -156,6 +158,13 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
   } catch (const std::runtime_error& error) {
     return complain(kExitMail, error.what());
   }
+  std::unique_ptr<ops::Access> access;
+  try {
+    access = std::make_unique<ops::Access>(config, *storage);
+  } catch (const std::runtime_error& error) {
+    return complain(kExitAccess, error.what());
+  }
+  reloader.add({}, [&access](const auto&) { access->reload(); });
   payments::Processor processor(engine, reader, accounts, io,
                                 processor_options(config, mail->mailing(), metrics.get()));
   payments::Reconciler reconciler(*storage, processor, reconciler_options(config));
@@ -168,8 +177,9 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
   try {
     server = std::make_unique<rpc::Server>(
         config.listen,
-        rpc::Backend{engine, reader, settings, editor, processor, feed, "", config.feed_retention},
-        std::move(call_observer), rpc_limits(config.limits));
+        rpc::Backend{engine, reader, settings, editor, processor, feed, access->keys(), "",
+                     config.feed_retention},
+        std::move(call_observer), rpc_limits(config.limits), access->entrance());
     if (metrics) {
       metrics_server = std::make_unique<ops::MetricsServer>(
           config.metrics.listen, *metrics,
@@ -183,12 +193,24 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
   }
 
   ops::DatabaseWatch watch(
-      *storage, settings, io,
-      {.reached =
+      *storage, io,
+      {.read =
+           [&](storage::ReadTransaction& tx) {
+             settings.refresh(tx);
+             access->refresh(tx);
+           },
+       .reached =
            [&](std::string secret) {
+             if (const std::string no = access->objection(); !no.empty()) {
+               signals.end(complain(kExitAccess, no));
+               return false;
+             }
+             spdlog::info("{}; {}", database, access->summary());
              housekeeping.start();
              mail->start(*storage, engine);
+             access->start();
              server->begin(std::move(secret));
+             return true;
            },
        .refused =
            [&](const storage::Error& error) {
@@ -202,8 +224,6 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
            },
        .usable = [&](bool usable) { server->set_ready(usable); }});
   std::thread timers([&io] { io.run(); });
-  spdlog::info("{}; everybody on this machine may do everything, nobody else can connect",
-               database);
 
   const int exit_code = signals.wait();
   spdlog::info("shutting down");
@@ -220,6 +240,7 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
   housekeeping.stop();
   feed.stop();
   editor.stop();
+  access->stop();
   engine.stop();
   reader.stop();
   spdlog::info("done");

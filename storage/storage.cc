@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "storage/api_key_rows.h"
 #include "storage/email_rows.h"
 #include "storage/feed.h"
 #include "storage/migrate.h"
@@ -62,6 +63,7 @@ class ReadTransactionImpl : public ReadTransaction {
   }
   Settings load_settings() override { return read_settings(*lease_); }
   std::int64_t settings_version() override { return read_settings_version(*lease_); }
+  std::int64_t api_keys_version() override { return read_api_keys_version(*lease_); }
 
   ListPage list_orders(const ListQuery& query) override { return read_order_page(*lease_, query); }
   std::vector<pb::Note> list_notes(const Uuid& order_id, const std::optional<Uuid>& after,
@@ -110,6 +112,13 @@ class ReadTransactionImpl : public ReadTransaction {
   }
   std::int64_t count_orders_with_method(std::string_view method_id) override {
     return count_with_method(*lease_, method_id);
+  }
+  std::vector<ApiKeyRow> load_api_keys(Micros revoked_before) override {
+    return read_api_keys(*lease_, revoked_before);
+  }
+  std::vector<pb::ApiKey> list_api_keys(const std::optional<ApiKeyKeyset>& after,
+                                        int limit) override {
+    return read_api_key_page(*lease_, after, limit);
   }
   std::vector<Uuid> orders_in_state(std::string_view state_id, int limit) override {
     return read_ids_in_state(*lease_, state_id, limit);
@@ -224,6 +233,14 @@ class StorageImpl : public Storage {
     std::vector<EmailRow> claimed = claim_emails(*lease, now, lease_until, limit);
     lease->commit();
     return claimed;
+  }
+
+  void record_api_key_uses(std::span<const ApiKeyUse> uses) override {
+    if (uses.empty()) return;
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
+    lease->begin(Role::kWrite);
+    mark_used(*lease, uses);
+    lease->commit();
   }
 
   int sweep(Micros before, int limit) override {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "orders/v1/access_service.pb.h"
 #include "orders/v1/order_service.pb.h"
 #include "storage/model.h"
 
@@ -93,6 +94,24 @@ struct EmailRow {
   /// What the e-mail tells of: the order as it was then, serialized. Written with a new e-mail and
   /// never changed; empty in updates.
   std::string snapshot;
+};
+
+/// An API key as stored.
+struct ApiKeyRow {
+  pb::ApiKey key;
+  /// SHA-256 of the secret in its token.
+  std::string secret_hash;
+};
+
+/// The place of a key in a list: by create time, then id.
+struct ApiKeyKeyset {
+  Micros create_time = 0;
+  std::string key_id;
+};
+
+struct ApiKeyUse {
+  std::string key_id;
+  Micros time = 0;
 };
 
 /// The place of a payment in the reconciler's queue. A row without both times is removed.
@@ -294,6 +313,8 @@ class Reads {
   virtual std::map<Claim, ClaimHolder> find_claims(std::span<const Claim> claims) = 0;
   virtual Settings load_settings() = 0;
   virtual std::int64_t settings_version() = 0;
+  /// Rises with each change of an API key; 0: there has never been one.
+  virtual std::int64_t api_keys_version() = 0;
 };
 
 class ReadTransaction : public Reads {
@@ -343,6 +364,11 @@ class ReadTransaction : public Reads {
   /// How many orders have a line in a delivery state, or a shipment of a method.
   virtual std::int64_t count_orders_with_delivery_state(std::string_view delivery_state_id) = 0;
   virtual std::int64_t count_orders_with_method(std::string_view method_id) = 0;
+  /// API keys that were not revoked before that time, in no particular order.
+  virtual std::vector<ApiKeyRow> load_api_keys(Micros revoked_before) = 0;
+  /// Oldest first, behind `after`, at most `limit`; the revoked ones too.
+  virtual std::vector<pb::ApiKey> list_api_keys(const std::optional<ApiKeyKeyset>& after,
+                                                int limit) = 0;
   /// The first orders in a state, by create time.
   virtual std::vector<Uuid> orders_in_state(std::string_view state_id, int limit) = 0;
 };
@@ -379,6 +405,14 @@ class WriteTransaction : public Reads {
   virtual void save_delivery_state(const pb::DeliveryState& state) = 0;
   virtual void save_shipment_method(const pb::ShipmentMethod& method) = 0;
   virtual void set_settings_version(std::int64_t version) = 0;
+  /// For changes of API keys, instead of all of the above: keeps other such changes out until the
+  /// end, and makes all servers read the keys again after the commit.
+  virtual void lock_api_keys() = 0;
+  virtual std::optional<ApiKeyRow> find_api_key(std::string_view key_id) = 0;
+  /// How many are not revoked.
+  virtual std::int64_t count_api_keys() = 0;
+  virtual void add_api_key(const ApiKeyRow& row) = 0;
+  virtual void revoke_api_key(std::string_view key_id, Micros time, std::string_view by) = 0;
   /// Records the batch's key and requests; `save` does so by itself.
   virtual void save_requests(const Uuid& batch_key, Micros now,
                              std::span<const RequestRecord> requests) = 0;
@@ -438,6 +472,9 @@ class Storage {
   /// `lease_until`; then those that have not been changed are due again. Never the same for several
   /// servers; none waits for another. With their snapshots.
   virtual std::vector<EmailRow> claim_due_emails(Micros now, Micros lease_until, int limit) = 0;
+
+  /// Writes when API keys were last used. Never sets a time back.
+  virtual void record_api_key_uses(std::span<const ApiKeyUse> uses) = 0;
 
   /// Deletes request and batch rows older than `before`, at most `limit`; returns how many.
   /// Not those that are kept for ever.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "storage/api_key_rows.h"
 #include "storage/email_rows.h"
 #include "storage/feed.h"
 #include "storage/multi_insert.h"
@@ -150,6 +151,7 @@ class WriteTransactionImpl : public WriteTransaction {
   }
   Settings load_settings() override { return read_settings(*lease_); }
   std::int64_t settings_version() override { return read_settings_version(*lease_); }
+  std::int64_t api_keys_version() override { return read_api_keys_version(*lease_); }
 
   std::vector<OrderVersion> lock_orders(std::span<const Uuid> sorted, LockMode mode) override {
     std::vector<OrderVersion> result;
@@ -264,6 +266,15 @@ class WriteTransactionImpl : public WriteTransaction {
     lease_->execute(sql);
   }
 
+  void lock_api_keys() override { raise_api_keys_version(*lease_); }
+  std::optional<ApiKeyRow> find_api_key(std::string_view key_id) override {
+    return read_api_key(*lease_, key_id);
+  }
+  std::int64_t count_api_keys() override { return storage::count_api_keys(*lease_); }
+  void add_api_key(const ApiKeyRow& row) override { insert_api_key(*lease_, row); }
+  void revoke_api_key(std::string_view key_id, Micros time, std::string_view by) override {
+    mark_revoked(*lease_, key_id, time, by);
+  }
   void save_requests(const Uuid& batch_key, Micros now,
                      std::span<const RequestRecord> requests) override {
     insert_batch(*lease_, batch_key, now);

@@ -97,6 +97,15 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
       {"GATEWAY_CAN_TELL", kSync},
       {"GATEWAY_NOT_CONFIGURED", "orderd gets its accounts at the start: --gateway NAME=..."},
       {"GATEWAY_UNAVAILABLE", "nothing was changed: try again later"},
+      {"UNAUTHENTICATED",
+       "give your API key with --api-key-file FILE or in ORDERCTL_API_KEY, or a client "
+       "certificate\n"
+       "  with --cert and --key; an admin makes and lists keys with `orderctl keys`"},
+      {"PERMISSION_DENIED",
+       "your key or certificate does not have this role; an admin can make a key that has it:\n"
+       "  `orderctl keys create --name NAME --role ROLE`"},
+      {"FIRST_KEY_NOT_ADMIN", "`orderctl keys create --name NAME --role admin` comes first"},
+      {"API_KEY_NOT_FOUND", "`orderctl keys list --revoked` shows the keys"},
       {"WATCH_TOKEN_EXPIRED", kWatch},
       {"WATCH_TOKEN_INVALID", kWatch},
       {"OVERLOADED", "the server sheds load: try again a little later"},
@@ -105,7 +114,9 @@ std::string_view hint(const absl::Status& status, std::string_view reason) {
     if (reason == of) return text;
   }
   if (status.code() == absl::StatusCode::kUnavailable && reason.empty()) {
-    return "is orderd running there? --server HOST:PORT or ORDERCTL_SERVER says where to look";
+    return "is orderd running there? --server HOST:PORT or ORDERCTL_SERVER says where to look; if "
+           "it\n"
+           "  uses TLS, so must you: --tls, --ca FILE";
   }
   if (status.code() == absl::StatusCode::kDeadlineExceeded) {
     return "a change may or may not have been made; --timeout SECONDS waits longer";

@@ -1,10 +1,10 @@
 #include <fmt/core.h>
 
-#include <chrono>
 #include <clocale>
 #include <cstdio>
 
 #include "client/orderctl/cli.h"
+#include "client/orderctl/connection.h"
 #include "client/orderctl/text.h"
 
 namespace orderd::cli {
@@ -21,6 +21,7 @@ constexpr char kFooter[] =
     "  orderctl history 1001              what happened to it, and who did it\n"
     "  orderctl watch                     all changes, as they happen\n"
     "  orderctl states list               where orders can go\n"
+    "  orderctl keys create --help        who may call\n"
     "  orderctl COMMAND --help            what a command can do, with examples\n"
     "\n"
     "Exit codes: 0 done; 1 a problem on this side (file, JSON, time, amount); 2 wrong usage;\n"
@@ -31,32 +32,14 @@ constexpr char kFooter[] =
     "it; `orderctl pay show ORDER` and `orderctl get ORDER` show how it stands.\n"
     "Answers go to standard output, all else to standard error.";
 
-client::Options client_options(const std::string& server, double timeout_seconds) {
-  client::Options options;
-  options.server = server;
-  options.user_agent = "orderctl";
-  options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(timeout_seconds * 1000));
-  options.attempt_timeout = options.timeout / 2;
-  // A person waits: better to hear within two seconds that nobody is there.
-  options.retry.max_attempts = 6;
-  return options;
-}
-
 int run(int argc, char** argv) {
   CLI::App app("orderctl: work with the orders of an orderd server", "orderctl");
   Action action;
-  std::string server = "127.0.0.1:50051";
-  double timeout = 10;
   bool json = false;
   std::string request_id;
 
-  app.add_option("--server", server, "HOST:PORT of orderd")
-      ->envname("ORDERCTL_SERVER")
-      ->capture_default_str();
+  const ConnectionOptions connection(app);
   app.add_flag("--json", json, "Print protobuf JSON, one object per line, instead of tables");
-  app.add_option("--timeout", timeout, "Seconds that a call may take, with its retries")
-      ->check(CLI::Range(0.001, 86'400.0))
-      ->capture_default_str();
   app.add_option("--request-id", request_id,
                  "UUID that makes the change repeatable: the same command with the same id is done "
                  "only once");
@@ -79,6 +62,7 @@ int run(int argc, char** argv) {
   add_watch_command(app, action);
   add_states_commands(app, action);
   add_methods_commands(app, action);
+  add_keys_commands(app, action);
 
   std::string shell;
   auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");
@@ -103,7 +87,7 @@ int run(int argc, char** argv) {
     fmt::print("{}", completion_script(app, shell));
     return kOk;
   }
-  Session session{client::Client(client_options(server, timeout)), json, request_id};
+  Session session{client::Client(connection.client_options()), json, request_id};
   return action(session);
 }
 

@@ -1,32 +1,17 @@
 #include "server/engine/settings_editor.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
-#include <atomic>
-#include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <map>
-#include <mutex>
-#include <thread>
 #include <utility>
 
+#include "server/engine/edit_lane.h"
 #include "server/orders/errors.h"
 #include "storage/wall_clock.h"
 
 namespace orderd::engine {
 namespace {
 
-using ErrorKind = storage::Error::Kind;
-using std::chrono::milliseconds;
-
-constexpr int kMaxWaiting = 64;
-constexpr int kMaxAttempts = 12;
 constexpr int kStrandedIds = 100;
-constexpr milliseconds kRetryDelay{200};
-constexpr std::chrono::seconds kSessionWait{5};
-
-storage::Clock::time_point session_deadline() { return storage::Clock::now() + kSessionWait; }
 
 std::string etag_of(const Settings& settings) { return std::to_string(settings.version); }
 
@@ -108,38 +93,33 @@ std::optional<Setting> copy(const Setting* setting) {
 
 class SettingsEditor::Impl {
  public:
-  Impl(storage::Storage& storage, SettingsCache& cache) : storage_(storage), cache_(cache) {}
+  Impl(storage::Storage& storage, SettingsCache& cache)
+      : storage_(storage), cache_(cache), lane_(storage) {}
 
   void submit(SettingsEdit edit, Done done) {
-    absl::Status refusal;
-    {
-      std::lock_guard lock(mutex_);
-      if (stopping_) {
-        refusal = errors::shutting_down();
-      } else if (waiting_ == kMaxWaiting) {
-        refusal = errors::overloaded(kRetryDelay);
-      } else {
-        ++waiting_;
-      }
-    }
-    if (!refusal.ok()) return done(refusal);
-    boost::asio::post(worker_, [this, edit = std::move(edit), done = std::move(done)] {
-      auto answer = execute(edit);
-      {
-        std::lock_guard lock(mutex_);
-        --waiting_;
-      }
-      done(std::move(answer));
-    });
+    struct Work {
+      SettingsEdit edit;
+      absl::StatusOr<SettingsAnswer> answer;
+    };
+    const auto work = std::make_shared<Work>(std::move(edit), absl::UnknownError(""));
+    lane_.submit(
+        [this, work]() -> std::optional<absl::Status> {
+          auto answer = attempt(work->edit);
+          if (!answer) return std::nullopt;
+          work->answer = *std::move(answer);
+          return work->answer.status();
+        },
+        work->edit.abandoned,
+        [work, done = std::move(done)](const absl::Status& status) {
+          if (status.ok()) {
+            done(std::move(work->answer));
+          } else {
+            done(status);
+          }
+        });
   }
 
-  void stop() {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    worker_.join();
-  }
+  void stop() { lane_.stop(); }
 
  private:
   /// What an edit would do to the settings as they were read.
@@ -150,25 +130,16 @@ class SettingsEditor::Impl {
     std::vector<pb::StrandedOrders> stranded;
   };
 
-  absl::StatusOr<SettingsAnswer> execute(const SettingsEdit& edit);
   /// Nothing: to be run again.
   std::optional<absl::StatusOr<SettingsAnswer>> attempt(const SettingsEdit& edit);
   /// An answer, a refusal, or (in `plan`) what is to be written.
   std::optional<absl::StatusOr<SettingsAnswer>> judge(const SettingsEdit& edit, Micros now,
                                                       Plan& plan);
   bool write(const SettingsEdit& edit, Micros now, const Plan& plan);
-  bool settle(const SettingsEdit& edit, const Uuid& batch_key);
-  bool stopping() {
-    std::lock_guard lock(mutex_);
-    return stopping_;
-  }
 
   storage::Storage& storage_;
   SettingsCache& cache_;
-  std::mutex mutex_;  // guards what follows
-  int waiting_ = 0;
-  bool stopping_ = false;
-  boost::asio::thread_pool worker_{1};
+  EditLane lane_;
 };
 
 namespace {
@@ -208,39 +179,6 @@ std::vector<pb::StrandedOrders> count_stranded(storage::ReadTransaction& tx, con
 
 }  // namespace
 
-absl::StatusOr<SettingsAnswer> SettingsEditor::Impl::execute(const SettingsEdit& edit) {
-  absl::Status failure = errors::overloaded(kRetryDelay);
-  for (int i = 0; i < kMaxAttempts; ++i) {
-    if (edit.abandoned && edit.abandoned()) return errors::cancelled();
-    try {
-      if (auto answer = attempt(edit)) return *std::move(answer);
-      failure = errors::overloaded(kRetryDelay);
-    } catch (const storage::Error& error) {
-      switch (error.kind()) {
-        case ErrorKind::kConflict:
-        case ErrorKind::kLockWait:
-        case ErrorKind::kDuplicate:
-          failure = errors::overloaded(kRetryDelay);
-          break;
-        case ErrorKind::kUnavailable:
-          // The first time the session may only have been stale.
-          if (i > 0) return errors::database_unavailable(kRetryDelay);
-          break;
-        case ErrorKind::kCommitUnknown:
-          return errors::deadline_exceeded();
-        case ErrorKind::kSchema:
-        case ErrorKind::kInternal:
-          spdlog::error("a change of the settings failed: {}", error.what());
-          return errors::internal();
-      }
-    } catch (const std::exception& error) {
-      spdlog::error("a change of the settings failed: {}", error.what());
-      return errors::internal();
-    }
-  }
-  return failure;
-}
-
 std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::attempt(
     const SettingsEdit& edit) {
   const Micros now = wall_clock();
@@ -256,7 +194,7 @@ std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::attempt(
 
 std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::judge(const SettingsEdit& edit,
                                                                           Micros now, Plan& plan) {
-  const auto tx = storage_.begin_read(session_deadline());
+  const auto tx = storage_.begin_read(EditLane::session_deadline());
   tx->snapshot();
   plan.before = tx->load_settings();
   if (edit.request) {
@@ -294,44 +232,22 @@ std::optional<absl::StatusOr<SettingsAnswer>> SettingsEditor::Impl::judge(const 
 }
 
 bool SettingsEditor::Impl::write(const SettingsEdit& edit, Micros now, const Plan& plan) {
-  const Uuid batch_key = Uuid::generate();
-  try {
-    const auto tx = storage_.begin_write(session_deadline());
-    // Unchanged settings also mean that no other server has executed this request meanwhile.
-    if (tx->lock_settings().version != plan.before.version) return false;
-    if (edit.deletes && is_used(edit, *tx)) return false;
-    save(plan.change, *tx);
-    tx->set_settings_version(plan.after.version);
-    std::vector<RequestRecord> records;
-    if (edit.request) {
-      RequestRecord record;
-      record.key = *edit.request;
-      record.body_hash = edit.body_hash;
-      record.version = plan.after.version;
-      record.outcome.set_state_id(edit.id);
-      records.push_back(std::move(record));
-    }
-    tx->save_requests(batch_key, now, records);
-    tx->commit();
-    return true;
-  } catch (const storage::Error& error) {
-    if (error.kind() != ErrorKind::kCommitUnknown) throw;
+  auto tx = storage_.begin_write(EditLane::session_deadline());
+  // Unchanged settings also mean that no other server has executed this request meanwhile.
+  if (tx->lock_settings().version != plan.before.version) return false;
+  if (edit.deletes && is_used(edit, *tx)) return false;
+  save(plan.change, *tx);
+  tx->set_settings_version(plan.after.version);
+  std::vector<RequestRecord> records;
+  if (edit.request) {
+    RequestRecord record;
+    record.key = *edit.request;
+    record.body_hash = edit.body_hash;
+    record.version = plan.after.version;
+    record.outcome.set_state_id(edit.id);
+    records.push_back(std::move(record));
   }
-  return settle(edit, batch_key);
-}
-
-bool SettingsEditor::Impl::settle(const SettingsEdit& edit, const Uuid& batch_key) {
-  while (true) {
-    try {
-      return storage_.settle_commit(batch_key, session_deadline());
-    } catch (const storage::Error& error) {
-      if (error.kind() != ErrorKind::kUnavailable || stopping() ||
-          (edit.abandoned && edit.abandoned())) {
-        throw storage::Error(ErrorKind::kCommitUnknown, error.what());
-      }
-      std::this_thread::sleep_for(kRetryDelay);
-    }
-  }
+  return lane_.commit(std::move(tx), now, records, edit.abandoned);
 }
 
 SettingsEditor::SettingsEditor(storage::Storage& storage, SettingsCache& cache)

@@ -43,6 +43,9 @@ Examples:
   orderd --smtp smtp://mail.example.com:587 --smtp-user shop --smtp-password-file /etc/orderd/smtp.pw \
          --email-from 'Shop <shop@example.com>'
       Customers get the e-mails that callers ask for. Without --smtp none is sent.
+  orderd --listen 0.0.0.0:50051 --tls-cert /etc/orderd/tls.crt --tls-key /etc/orderd/tls.key \
+         --admin-key-file /etc/orderd/admin.key
+      Other machines can call, with keys that `orderctl keys create` makes, over TLS.
 
 Then try:
   orderctl --server 127.0.0.1:50051 list
@@ -55,10 +58,6 @@ again. More: docs/operations.md
 
 std::string check_address(const std::string& address) {
   if (!is_address(address)) return "must be HOST:PORT, e.g. 127.0.0.1:50051";
-  if (!is_loopback(address)) {
-    return "must be a loopback address (127.0.0.1, [::1] or localhost): without access keys "
-           "everybody who reaches the server may change every order";
-  }
   return {};
 }
 
@@ -173,6 +172,9 @@ CommandLine::CommandLine() : app_(kAbout, "orderd") {
   group("E-mail");
   limits_.emplace(app_, config_.limits);
   group("Limits");
+  access_.emplace(app_, config_);
+  tls_.emplace(app_, config_);
+  group("Access");
 }
 
 void CommandLine::group(const std::string& name) {
@@ -255,6 +257,7 @@ Config CommandLine::parse(int argc, const char* const* argv) {
   gateways_->apply();
   mail_->apply();
   limits_->apply();
+  tls_->apply();
   config_.settings = settings(arguments);
   return config_;
 }

@@ -67,6 +67,23 @@ struct Setting {
   bool operator==(const Setting&) const = default;
 };
 
+/// Who may call, beside the keys in the database.
+struct AccessConfig {
+  /// The file, or env:VARIABLE.
+  std::string admin_key_file;
+  std::string audit_log;
+};
+
+/// Files, in PEM unless said otherwise.
+struct TlsConfig {
+  std::string certificate;
+  std::string key;
+  std::string client_ca;
+  /// As of access::ClientCertificates.
+  std::string client_roles;
+  std::string client_crl;
+};
+
 /// What the operator says on the command line, in the environment and in a file.
 struct Config {
   /// Every option that can be in the file, as it is in force.
@@ -93,6 +110,8 @@ struct Config {
   LimitsConfig limits;
   /// How long the end may take.
   std::chrono::milliseconds drain_timeout{10'000};
+  AccessConfig access;
+  TlsConfig tls;
 };
 
 /// Reads the configuration. The command line wins over the environment, the environment over the

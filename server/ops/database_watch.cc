@@ -28,10 +28,9 @@ bool may_pass(const storage::Error& error) {
 
 }  // namespace
 
-DatabaseWatch::DatabaseWatch(storage::Storage& storage, engine::SettingsCache& settings,
-                             boost::asio::io_context& io, Listener listener)
+DatabaseWatch::DatabaseWatch(storage::Storage& storage, boost::asio::io_context& io,
+                             Listener listener)
     : storage_(storage),
-      settings_(settings),
       listener_(std::move(listener)),
       silence_(io, kLook, [this] { check_silence(); }),
       thread_([this] { work(); }) {}
@@ -70,10 +69,10 @@ bool DatabaseWatch::reach() {
       std::string secret = storage_.secret();
       const auto tx = storage_.begin_read(storage::Clock::now() + kSessionWait);
       tx->snapshot();
-      settings_.refresh(*tx);
+      listener_.read(*tx);
       std::lock_guard lock(mutex_);
       if (stopping_) return false;
-      listener_.reached(std::move(secret));
+      if (!listener_.reached(std::move(secret))) return false;
       if (told) spdlog::info("the database is there");
       usable_ = true;
       tried();
@@ -107,7 +106,7 @@ bool DatabaseWatch::probe() {
   try {
     const auto tx = storage_.begin_read(storage::Clock::now() + kSessionWait);
     tx->snapshot();
-    settings_.refresh(*tx);
+    listener_.read(*tx);
     answers = true;
   } catch (const storage::Error& error) {
     // Whoever says that a lock is held, or that there is a conflict, is there.

@@ -11,20 +11,22 @@
 #include <string>
 #include <thread>
 
-#include "server/engine/settings_cache.h"
 #include "server/ops/periodic.h"
 #include "storage/storage.h"
 
 namespace orderd::ops {
 
-/// Brings the database into use, whenever it comes, and then watches whether it stays: it reads the
-/// settings every half second, so those that reads use are at most about that far behind.
+/// Brings the database into use, whenever it comes, and then watches whether it stays: it reads
+/// every half second, so what is kept in memory is at most about that far behind.
 class DatabaseWatch {
  public:
   /// Called on threads of the watch's or of `io`, one at a time.
   struct Listener {
-    /// Once, when the schema is in place and the settings are loaded; with the storage's secret.
-    std::function<void(std::string secret)> reached;
+    /// About twice a second, in a snapshot: what is kept in memory is to be refreshed.
+    std::function<void(storage::ReadTransaction& tx)> read;
+    /// Once, when the schema is in place and all has been read; with the storage's secret. False:
+    /// it can't be used after all; the last call.
+    std::function<bool(std::string secret)> reached;
     /// Instead of that, if the database is there but can't be used as it is. The last call.
     std::function<void(const storage::Error& error)> refused;
     /// Once, when it has been tried for the first time and was reached, or is away.
@@ -34,8 +36,7 @@ class DatabaseWatch {
   };
 
   /// What it is given outlives it; somebody runs `io`.
-  DatabaseWatch(storage::Storage& storage, engine::SettingsCache& settings,
-                boost::asio::io_context& io, Listener listener);
+  DatabaseWatch(storage::Storage& storage, boost::asio::io_context& io, Listener listener);
   /// Stops as by `stop`.
   ~DatabaseWatch();
 
@@ -59,7 +60,6 @@ class DatabaseWatch {
   bool wait(std::chrono::milliseconds time);
 
   storage::Storage& storage_;
-  engine::SettingsCache& settings_;
   const Listener listener_;
 
   std::mutex mutex_;  // guards what follows, and calls of the listener

@@ -35,9 +35,10 @@ Housekeeping::~Housekeeping() { stop(); }
 
 void Housekeeping::start() {
   sweeping_.emplace(kSweep, [this](const auto& stopping) { sweep(stopping); });
-  trimming_.emplace(std::min<milliseconds>(kTrim, feed_retention_ / 50),
-                    [this](const auto& stopping) { trim(stopping); },
-                    /*at_once=*/true);  // it also makes room for what comes
+  trimming_.emplace(
+      std::min<milliseconds>(kTrim, feed_retention_ / 50),
+      [this](const auto& stopping) { trim(stopping); },
+      /*at_once=*/true);  // it also makes room for what comes
   reconciling_.emplace(reconcile_interval_, [this](const auto&) { reconcile(); });
 }
 

@@ -60,6 +60,24 @@ class LimitsOptions {
   LimitsConfig& limits_;
 };
 
+class AccessOptions {
+ public:
+  AccessOptions(CLI::App& app, Config& config);
+
+ private:
+  AccessConfig& access_;
+};
+
+class TlsOptions {
+ public:
+  TlsOptions(CLI::App& app, Config& config);
+  /// As above.
+  void apply() const;
+
+ private:
+  TlsConfig& tls_;
+};
+
 /// What can be said on the command line, in the environment and in the file.
 class CommandLine {
  public:
@@ -87,6 +105,8 @@ class CommandLine {
   std::optional<GatewayOptions> gateways_;
   std::optional<MailOptions> mail_;
   std::optional<LimitsOptions> limits_;
+  std::optional<AccessOptions> access_;
+  std::optional<TlsOptions> tls_;
 };
 
 }  // namespace orderd::ops

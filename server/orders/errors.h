@@ -174,6 +174,14 @@ absl::Status too_many_states(int limit, StateKind kind = StateKind::kOrder);
 absl::Status shipment_method_in_use(std::string_view method_id, std::int64_t order_count);
 absl::Status too_many_shipment_methods(int limit);
 
+// Who may call. `unauthenticated` says the same whatever is wrong with a credential.
+absl::Status unauthenticated();
+/// `required_role`: "viewer", "operator", "finance" or "admin".
+absl::Status permission_denied(std::string_view required_role);
+absl::Status api_key_not_found(std::string_view key_id);
+absl::Status first_key_not_admin();
+absl::Status too_many_api_keys(int limit);
+
 // The sandbox's own service
 absl::Status gateway_account_not_found(std::string_view account);
 absl::Status not_a_sandbox(std::string_view account);

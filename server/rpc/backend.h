@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string>
 
+#include "server/access/key_editor.h"
 #include "server/engine/engine.h"
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
@@ -20,6 +21,7 @@ struct Backend {
   engine::SettingsEditor& editor;
   payments::Processor& processor;
   watch::Feed& feed;
+  access::KeyEditor& keys;
   /// For page tokens: storage::Storage::secret(). Empty: not known yet, see Server::begin.
   std::string secret;
   /// How long a watch can go on with a token.

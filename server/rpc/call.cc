@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "server/access/roles.h"
 #include "server/log_line.h"
 #include "storage/uuid.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 /// For callers of a server that is not ready: it looks for its database a few times a second.
 constexpr std::chrono::milliseconds kNotReadyDelay{500};
+constexpr std::chrono::milliseconds kAdmissionInterval{500};
 
 std::string_view code_name(absl::StatusCode code) {
   static const auto* names = [] {
@@ -36,6 +38,8 @@ spdlog::level::level_enum level_of(absl::StatusCode code, Kind kind) {
     case absl::StatusCode::kInternal:
       return spdlog::level::err;
     case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
       return spdlog::level::warn;
     case absl::StatusCode::kResourceExhausted:
       return spdlog::level::debug;  // there may be very many; Refusals has a line for all
@@ -60,8 +64,8 @@ engine::TraceContext trace_of(const grpc::CallbackServerContext& context) {
 
 }  // namespace
 
-absl::StatusOr<Caller> LocalAuthenticator::identify(const grpc::CallbackServerContext&) const {
-  return Caller{"local"};
+access::Identified LocalAuthenticator::identify(const grpc::CallbackServerContext&) const {
+  return {Caller{std::string(access::kLocal), pb::ROLE_ADMIN}, {}};
 }
 
 struct RunningCalls::Calls {
@@ -116,14 +120,59 @@ absl::Status CallRecord::admit(const grpc::CallbackServerContext& context, Lengt
   trace_ = trace_of(context);
   if (guard_.running.draining()) return errors::shutting_down();
   if (!guard_.ready) return errors::database_unavailable(kNotReadyDelay);
-  auto caller = guard_.authenticator->identify(context);
+  auto caller = authorize(context);
   if (!caller.ok()) return caller.status();
   caller_ = *std::move(caller);
   if (const auto wait = guard_.rate.take(caller_.identity); wait > wait.zero()) {
     return errors::rate_limited(std::chrono::ceil<std::chrono::milliseconds>(wait));
   }
   limit_time(context, length);
+  if (length == Length::kStream) audit(std::nullopt);
   return life_->expired() ? errors::deadline_exceeded() : absl::OkStatus();
+}
+
+absl::StatusOr<Caller> CallRecord::authorize(const grpc::CallbackServerContext& context) {
+  judged_ = true;
+  auto identified = guard_.authenticator->identify(context);
+  if (!identified.caller) {
+    denied_ = true;
+    why_not_ = identified.why_not;
+    return errors::unauthenticated();
+  }
+  const pb::Role needed = required_role(method_.name);
+  // Nobody may call what has no entry.
+  if (needed == pb::ROLE_UNSPECIFIED || identified.caller->role < needed) {
+    // For the log: this call has no other caller yet.
+    if (caller_.identity.empty()) caller_ = *std::move(identified.caller);
+    return deny(needed == pb::ROLE_UNSPECIFIED ? pb::ROLE_ADMIN : needed);
+  }
+  return *std::move(identified.caller);
+}
+
+absl::Status CallRecord::admit_again(const grpc::CallbackServerContext& context) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_admission_) return absl::OkStatus();
+  next_admission_ = now + kAdmissionInterval;
+  return authorize(context).status();
+}
+
+absl::Status CallRecord::permit(pb::Role role) {
+  return caller_.role >= role ? absl::OkStatus() : deny(role);
+}
+
+absl::Status CallRecord::deny(pb::Role role) {
+  denied_ = true;
+  return errors::permission_denied(access::role_name(role));
+}
+
+void CallRecord::audit(std::optional<absl::StatusCode> code) const {
+  if (!guard_.audit || !judged_) return;
+  guard_.audit({!denied_, code, caller_, method_.name, why_not_, order_id_, request_id_, peer()});
+}
+
+std::string CallRecord::peer() const {
+  const auto* context = context_.load();
+  return context == nullptr ? std::string() : context->peer();
 }
 
 void CallRecord::limit_time(const grpc::CallbackServerContext& context, Length length) {
@@ -166,6 +215,7 @@ absl::Status CallRecord::end(absl::Status status) const {
   }
   const auto duration = std::chrono::steady_clock::now() - begin_;
   if (status.code() == absl::StatusCode::kResourceExhausted) guard_.refusals.count();
+  audit(status.code());
   if (guard_.observer) guard_.observer({method_.name, status.code(), duration});
   if (const auto level = level_of(status.code(), method_.kind); spdlog::should_log(level)) {
     LogLine line("call");
@@ -173,12 +223,13 @@ absl::Status CallRecord::end(absl::Status status) const {
     line.field("code", code_name(status.code()));
     line.number("duration_ms", std::chrono::duration<double, std::milli>(duration).count());
     line.field("reason", errors::reason(status));
+    line.field("why", why_not_);
     line.field("actor", caller_.identity);
     line.field("order_id", order_id_);
     line.field("request_id", request_id_);
     line.field("trace_id", trace_.trace_id);
     line.field("span_id", trace_.span_id);
-    if (const auto* context = context_.load()) line.field("peer", context->peer());
+    line.field("peer", peer());
     line.write(level);
   }
   return status;

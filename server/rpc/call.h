@@ -13,12 +13,15 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/access/caller.h"
+#include "server/access/requests.h"
 #include "server/engine/trace_context.h"
 #include "server/orders/cancellation.h"
 #include "server/orders/create.h"
@@ -39,6 +42,7 @@
 #include "server/payments/sandbox_requests.h"
 #include "server/rpc/admission.h"
 #include "server/rpc/limits.h"
+#include "server/rpc/permissions.h"
 #include "server/rpc/rate_limit.h"
 #include "server/rpc/wire.h"
 
@@ -47,21 +51,33 @@
 
 namespace orderd::rpc {
 
-struct Caller {
-  std::string identity;
-};
-
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
-  virtual absl::StatusOr<Caller> identify(const grpc::CallbackServerContext& context) const = 0;
+  virtual access::Identified identify(const grpc::CallbackServerContext& context) const = 0;
 };
 
-/// Everybody is "local"; for a server that listens on loopback only.
+/// Everybody is "local", an admin; for a server that only its own machine can reach.
 class LocalAuthenticator : public Authenticator {
  public:
-  absl::StatusOr<Caller> identify(const grpc::CallbackServerContext& context) const override;
+  access::Identified identify(const grpc::CallbackServerContext& context) const override;
 };
+
+/// Whether a call was let in, and what came of it.
+struct AuditRecord {
+  bool allowed = false;
+  /// Of a stream that has been let in and goes on: nothing.
+  std::optional<absl::StatusCode> code;
+  Caller caller;
+  std::string_view method;
+  /// Why there is no caller; empty if there is one.
+  std::string_view why_not;
+  std::string_view order_id;
+  std::string_view request_id;
+  std::string_view peer;
+};
+/// Hears of each call when it ends, and of a stream also when it begins. Thread-safe.
+using Audit = std::function<void(const AuditRecord&)>;
 
 struct CallReport {
   std::string_view method;
@@ -115,6 +131,7 @@ struct Guard {
   mutable Slots imports;
   mutable RateLimit rate;
   mutable Refusals refusals;
+  Audit audit;
   mutable RunningCalls running;
 
   /// Turns a call away for which there is no room, at the lowest cost.
@@ -139,9 +156,14 @@ class CallRecord : public boost::intrusive::list_base_hook<> {
   ~CallRecord();
 
   enum class Length { kUnary, kStream };
-  /// Finds out who calls and until when, and whether it may. A stream may go on for as long as the
+  /// Finds out who calls, whether they may, and until when. A stream may go on for as long as the
   /// caller wants.
   absl::Status admit(const grpc::CallbackServerContext& context, Length length);
+  /// For streams, which can outlive a credential: whether the caller would still be let in. Looks
+  /// twice a second at most.
+  absl::Status admit_again(const grpc::CallbackServerContext& context);
+  /// PERMISSION_DENIED unless the caller has this role.
+  absl::Status permit(pb::Role role);
 
   std::string_view method() const { return method_.name; }
   const std::string& actor() const { return caller_.identity; }
@@ -164,6 +186,13 @@ class CallRecord : public boost::intrusive::list_base_hook<> {
   void cut_if_unread_since(std::chrono::steady_clock::time_point then) const;
 
  private:
+  /// Who calls, if they may make this call.
+  absl::StatusOr<Caller> authorize(const grpc::CallbackServerContext& context);
+  absl::Status deny(pb::Role role);
+  void audit(std::optional<absl::StatusCode> code) const;
+  /// Whom the call comes from, until its end.
+  std::string peer() const;
+
   struct Life {
     std::atomic<bool> canceled = false;
     std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
@@ -184,6 +213,11 @@ class CallRecord : public boost::intrusive::list_base_hook<> {
   engine::TraceContext trace_;
   std::string order_id_;
   std::string request_id_;
+  /// Whether it was looked at who calls; whether they were kept out, and if not known, why.
+  bool judged_ = false;
+  bool denied_ = false;
+  std::string_view why_not_;
+  std::chrono::steady_clock::time_point next_admission_;
 };
 
 /// A unary call. It owns itself: whoever works on it calls `finish` or `answer` exactly once and
@@ -230,9 +264,12 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     try {
       absl::Status status = record_.admit(context, CallRecord::Length::kUnary);
       if (status.ok()) status = parse(in, *request_);
-      if (status.ok()) status = rules::validate(std::as_const(*request_));
       if (status.ok()) {
         identify_subject();
+        status = record_.permit(role_for_fields(std::as_const(*request_)));
+      }
+      if (status.ok()) status = rules::validate(std::as_const(*request_));
+      if (status.ok()) {
         body(this);
       } else {
         finish(std::move(status));

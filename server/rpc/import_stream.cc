@@ -59,7 +59,10 @@ pb::ImportOrdersResponse success(const pb::ImportOrdersRequest& request,
 
 ImportStream::ImportStream(const Guard& guard, Backend& backend,
                            const grpc::CallbackServerContext& context)
-    : guard_(guard), backend_(backend), record_(guard, {"ImportOrders", Kind::kMutation}) {
+    : guard_(guard),
+      backend_(backend),
+      context_(context),
+      record_(guard, {"ImportOrders", Kind::kMutation}) {
   has_slot_ = guard_.imports.take();
   failure_ = has_slot_ ? record_.admit(context, CallRecord::Length::kStream)
                        : errors::overloaded(kRetryDelay);
@@ -72,13 +75,16 @@ ImportStream::ImportStream(const Guard& guard, Backend& backend,
 }
 
 void ImportStream::OnReadDone(bool ok) {
-  std::unique_ptr<Slot> slot = ok ? make_slot() : nullptr;
+  const absl::Status admitted = ok ? record_.admit_again(context_) : absl::OkStatus();
+  std::unique_ptr<Slot> slot = ok && admitted.ok() ? make_slot() : nullptr;
   Next next;
   {
     std::lock_guard lock(mutex_);
     reading_ = false;
     if (!ok) {
       no_more_ = true;
+    } else if (!admitted.ok()) {
+      if (failure_.ok()) failure_ = admitted;
     } else {
       unanswered_bytes_ += slot->bytes;
       if (!slot->response) {

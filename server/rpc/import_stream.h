@@ -68,6 +68,7 @@ class ImportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   const Guard& guard_;
   Backend& backend_;
+  const grpc::CallbackServerContext& context_;
   CallRecord record_;
   bool has_slot_ = false;
   grpc::ByteBuffer in_;

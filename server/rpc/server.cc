@@ -53,22 +53,27 @@ void set_limits(const Limits& limits, grpc::ServerBuilder& builder) {
 }  // namespace
 
 Server::Server(const std::string& address, Backend backend, CallObserver observer,
-               const Limits& limits)
+               const Limits& limits, Entrance entrance)
     : backend_(std::move(backend)),
       guard_(limits),
       orders_(guard_, backend_),
       settings_(guard_, backend_),
+      access_(guard_, backend_),
+      credentials_(entrance.credentials != nullptr ? std::move(entrance.credentials)
+                                                   : grpc::InsecureServerCredentials()),
       listener_(address, limits.connections) {
   guard_.observer = std::move(observer);
+  if (entrance.authenticator != nullptr) guard_.authenticator = std::move(entrance.authenticator);
+  guard_.audit = std::move(entrance.audit);
   guard_.ready = !backend_.secret.empty();
   enable_health_and_reflection();
   grpc::ServerBuilder builder;
   set_limits(limits, builder);
   auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      grpc::InsecureServerCredentials());
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials_);
   builder.RegisterService(&orders_);
   builder.RegisterService(&settings_);
+  builder.RegisterService(&access_);
   if (SandboxService::wanted(backend_.processor.accounts())) {
     sandbox_.emplace(guard_, backend_);
     builder.RegisterService(&*sandbox_);
@@ -81,6 +86,7 @@ Server::Server(const std::string& address, Backend backend, CallObserver observe
 
 void Server::begin(std::string secret) {
   orders_.set_secret(secret);
+  access_.set_secret(secret);
   if (sandbox_) sandbox_->set_secret(std::move(secret));
   set_ready(true);
 }
@@ -92,6 +98,7 @@ void Server::set_ready(bool ready) {
   auto* health = server_->GetHealthCheckService();
   health->SetServingStatus(pb::OrderService::service_full_name(), ready);
   health->SetServingStatus(pb::OrderSettingsService::service_full_name(), ready);
+  health->SetServingStatus(pb::AccessService::service_full_name(), ready);
 }
 
 Server::~Server() { shutdown(std::chrono::milliseconds(0)); }

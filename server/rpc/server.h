@@ -1,5 +1,6 @@
 #pragma once
 
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 
 #include <chrono>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "server/rpc/access_service.h"
 #include "server/rpc/backend.h"
 #include "server/rpc/call.h"
 #include "server/rpc/limits.h"
@@ -17,13 +19,22 @@
 
 namespace orderd::rpc {
 
-/// The gRPC server: both services, the sandbox's if an account is one, health and reflection.
+/// How callers get in, who is let in, and who hears of it.
+struct Entrance {
+  /// Null: connections are not encrypted.
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  /// Null: everybody is let in.
+  std::unique_ptr<const Authenticator> authenticator;
+  Audit audit;
+};
+
+/// The gRPC server: all services, the sandbox's only if an account is one, health and reflection.
 class Server {
  public:
   /// `address` is HOST:PORT; port 0 picks a free one. Throws std::runtime_error if it can't listen
   /// there. The engine and reader in `backend` are stopped after `shutdown`.
   Server(const std::string& address, Backend backend, CallObserver observer = {},
-         const Limits& limits = {});
+         const Limits& limits = {}, Entrance entrance = {});
   /// Shuts down at once.
   ~Server();
 
@@ -48,7 +59,9 @@ class Server {
   Guard guard_;
   OrderService orders_;
   SettingsService settings_;
+  AccessService access_;
   std::optional<SandboxService> sandbox_;
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;
   Listener listener_;
   std::unique_ptr<grpc::Server> server_;
   bool shut_down_ = false;

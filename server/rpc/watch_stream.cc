@@ -156,6 +156,8 @@ void WatchStream::look() {
     news_ = true;
     if (finished_) {
       if (!done_ && Clock::now() - finish_time_ > kLastRead) context_.TryCancel();
+    } else if (const absl::Status admitted = record_.admit_again(context_); !admitted.ok()) {
+      fail(admitted);
     } else if (source_ == Source::kNone) {
       if (Clock::now() - started_ > kBeginPatience) {
         fail(errors::database_unavailable(kRetryDelay));

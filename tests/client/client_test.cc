@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdio>
+#include <fstream>
 #include <ranges>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/client/fake_server.h"
@@ -58,7 +61,9 @@ TEST_F(ClientTest, EachMethodIsItsRpcAndMutationsHaveARequestId) {
       {"DeleteDeliveryState", [&] { return client_.delete_delivery_state({}).status(); }},
       {"CreateShipmentMethod", [&] { return client_.create_shipment_method({}).status(); }},
       {"UpdateShipmentMethod", [&] { return client_.update_shipment_method({}).status(); }},
-      {"DeleteShipmentMethod", [&] { return client_.delete_shipment_method({}).status(); }}};
+      {"DeleteShipmentMethod", [&] { return client_.delete_shipment_method({}).status(); }},
+      {"CreateApiKey", [&] { return client_.create_api_key({}).status(); }},
+      {"RevokeApiKey", [&] { return client_.revoke_api_key({}).status(); }}};
   for (const auto& [method, call] : mutations) {
     EXPECT_EQ(call(), absl::OkStatus()) << method;
     EXPECT_EQ(server_.calls().back().method, method);
@@ -80,7 +85,8 @@ TEST_F(ClientTest, EachMethodIsItsRpcAndMutationsHaveARequestId) {
       {"GetDeliveryState", [&] { return client_.get_delivery_state({}).status(); }},
       {"ListDeliveryStates", [&] { return client_.list_delivery_states({}).status(); }},
       {"GetShipmentMethod", [&] { return client_.get_shipment_method({}).status(); }},
-      {"ListShipmentMethods", [&] { return client_.list_shipment_methods({}).status(); }}};
+      {"ListShipmentMethods", [&] { return client_.list_shipment_methods({}).status(); }},
+      {"ListApiKeys", [&] { return client_.list_api_keys_page({}).status(); }}};
   for (const auto& [method, call] : reads) {
     EXPECT_EQ(call(), absl::OkStatus()) << method;
     EXPECT_EQ(server_.calls().back().method, method);
@@ -92,6 +98,47 @@ TEST_F(ClientTest, SaysWhoItIs) {
   options.user_agent = "warehouse/3";
   EXPECT_TRUE(Client(options).get_order({}).ok());
   EXPECT_THAT(server_.calls().back().user_agent, StartsWith("warehouse/3 "));
+}
+
+TEST_F(ClientTest, SendsItsKeyWithEveryCall) {
+  EXPECT_TRUE(client_.get_order({}).ok());
+  EXPECT_EQ(server_.calls().back().authorization, "");
+
+  const std::string file = ::testing::TempDir() + "/key-of-client-test";
+  std::ofstream(file) << " ord_from_file\n";
+  Options options = time_.options(server_.address());
+  options.api_key_file = file;
+  const Client from_file(options);
+  std::remove(file.c_str());
+  EXPECT_TRUE(from_file.get_order({}).ok());
+  EXPECT_EQ(server_.calls().back().authorization, "Bearer ord_from_file");
+  EXPECT_THROW(Client{options}, std::runtime_error);
+
+  options.api_key = "ord_given";
+  const Client client(options);
+  EXPECT_TRUE(client.update_invoice({}).ok());
+  EXPECT_EQ(server_.calls().back().authorization, "Bearer ord_given");
+  server_.on_watch = [](int, grpc::ServerContext&, const pb::WatchOrdersRequest&,
+                        FakeServer::WatchWriter&) {
+    return grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "");
+  };
+  EXPECT_EQ(client.watch_orders({}, [](const auto&) { return true; }).code(),
+            absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(server_.calls().back().method, "WatchOrders");
+  EXPECT_EQ(server_.calls().back().authorization, "Bearer ord_given");
+  server_.on_import = [](int, grpc::ServerContext&, FakeServer::ImportStream&) {
+    return grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "");
+  };
+  EXPECT_EQ(client
+                .import_orders([] { return std::optional(pb::ImportOrdersRequest()); },
+                               [](const ImportAnswer&) {})
+                .code(),
+            absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(server_.calls().back().method, "ImportOrders");
+  EXPECT_EQ(server_.calls().back().authorization, "Bearer ord_given");
+
+  options.tls.emplace().ca_file = "/no/such/file";
+  EXPECT_THROW(Client{options}, std::runtime_error);
 }
 
 TEST_F(ClientTest, WorksOverAChannelOfTheCallers) {

@@ -12,6 +12,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "orders/sandbox/v1/sandbox.grpc.pb.h"
+#include "orders/v1/access_service.grpc.pb.h"
 #include "orders/v1/order_service.grpc.pb.h"
 #include "orders/v1/settings_service.grpc.pb.h"
 
@@ -52,18 +53,21 @@ class FakeServer {
     std::string request_id;
     std::string request;  // serialized
     std::string user_agent;
+    std::string authorization;
     std::chrono::system_clock::time_point deadline;
   };
   using Fault = std::function<grpc::Status(grpc::ServerContext&)>;
   using WatchWriter = grpc::ServerWriter<pb::WatchOrdersResponse>;
   using ImportStream = grpc::ServerReaderWriter<pb::ImportOrdersResponse, pb::ImportOrdersRequest>;
 
-  explicit FakeServer(int port = 0) : orders_(*this), settings_(*this), gateway_(*this) {
+  explicit FakeServer(int port = 0)
+      : orders_(*this), settings_(*this), access_(*this), gateway_(*this) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
                              &port_);
     builder.RegisterService(&orders_);
     builder.RegisterService(&settings_);
+    builder.RegisterService(&access_);
     builder.RegisterService(&gateway_);
     server_ = builder.BuildAndStart();
   }
@@ -138,17 +142,20 @@ class FakeServer {
     return "";
   }
 
+  static std::string metadata(const grpc::ServerContext& context, const std::string& name) {
+    const auto it = context.client_metadata().find(name);
+    if (it == context.client_metadata().end()) return "";
+    return {it->second.data(), it->second.size()};
+  }
+
   template <class Request>
   grpc::Status enter(const std::string& method, grpc::ServerContext& context,
                      const Request& request) {
     Fault fault;
     {
       std::lock_guard lock(mutex_);
-      const auto agent = context.client_metadata().find("user-agent");
       calls_.push_back({method, request_id(request), request.SerializeAsString(),
-                        agent == context.client_metadata().end()
-                            ? ""
-                            : std::string(agent->second.data(), agent->second.size()),
+                        metadata(context, "user-agent"), metadata(context, "authorization"),
                         context.deadline()});
       if (!faults_.empty()) {
         fault = std::move(faults_.front());
@@ -206,6 +213,8 @@ class FakeServer {
     UNARY(ListOrderEvents, fake_.on_list_events)
 
     grpc::Status ImportOrders(grpc::ServerContext* context, ImportStream* stream) override {
+      const auto status = fake_.enter("ImportOrders", *context, pb::ImportOrdersRequest());
+      if (!status.ok()) return status;
       int attempt = 0;
       {
         std::lock_guard lock(fake_.mutex_);
@@ -251,6 +260,17 @@ class FakeServer {
    private:
     FakeServer& fake_;
   };
+
+  class Access final : public pb::AccessService::Service {
+   public:
+    explicit Access(FakeServer& fake) : fake_(fake) {}
+    UNARY(CreateApiKey, nullptr)
+    UNARY(ListApiKeys, nullptr)
+    UNARY(RevokeApiKey, nullptr)
+
+   private:
+    FakeServer& fake_;
+  };
 #undef UNARY
 
   class Gateway final : public sandbox::SandboxService::Service {
@@ -274,6 +294,7 @@ class FakeServer {
 
   Orders orders_;
   Settings settings_;
+  Access access_;
   Gateway gateway_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;

@@ -65,6 +65,9 @@ class FaultyStorage final : public storage::Storage {
                                                   int limit) override {
     return real_->claim_due_emails(now, lease_until, limit);
   }
+  void record_api_key_uses(std::span<const storage::ApiKeyUse> uses) override {
+    real_->record_api_key_uses(uses);
+  }
   int sweep(Micros before, int limit) override { return real_->sweep(before, limit); }
   void make_durable() override { real_->make_durable(); }
   bool trim_feed(Micros now, Micros before, Micros mark_interval) override {
@@ -123,6 +126,7 @@ class FaultyStorage final : public storage::Storage {
     }
     Settings load_settings() override { return real_->load_settings(); }
     std::int64_t settings_version() override { return real_->settings_version(); }
+    std::int64_t api_keys_version() override { return real_->api_keys_version(); }
 
     std::vector<storage::OrderVersion> lock_orders(std::span<const Uuid> sorted,
                                                    storage::LockMode mode) override {
@@ -171,6 +175,15 @@ class FaultyStorage final : public storage::Storage {
     }
     void set_settings_version(std::int64_t version) override {
       real_->set_settings_version(version);
+    }
+    void lock_api_keys() override { real_->lock_api_keys(); }
+    std::optional<storage::ApiKeyRow> find_api_key(std::string_view key_id) override {
+      return real_->find_api_key(key_id);
+    }
+    std::int64_t count_api_keys() override { return real_->count_api_keys(); }
+    void add_api_key(const storage::ApiKeyRow& row) override { real_->add_api_key(row); }
+    void revoke_api_key(std::string_view key_id, Micros time, std::string_view by) override {
+      real_->revoke_api_key(key_id, time, by);
     }
     void save_requests(const Uuid& batch_key, Micros now,
                        std::span<const RequestRecord> requests) override {

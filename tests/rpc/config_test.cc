@@ -41,10 +41,7 @@ TEST(ConfigTest, HelpAndVersionEndWell) {
 }
 
 TEST(ConfigTest, MistakesAreExplainedWithoutPasswords) {
-  const std::vector<std::vector<const char*>> mistakes = {{"--listen", "0.0.0.0:50051"},
-                                                          {"--listen", "192.0.2.1:1"},
-                                                          {"--listen", "[::]:1"},
-                                                          {"--listen", "50051"},
+  const std::vector<std::vector<const char*>> mistakes = {{"--listen", "50051"},
                                                           {"--listen", "127.0.0.1:x"},
                                                           {"--listen", "127.0.0.1:65536"},
                                                           {"--listen", ":1"},
@@ -54,6 +51,11 @@ TEST(ConfigTest, MistakesAreExplainedWithoutPasswords) {
                                                           {"--log-format", "xml"},
                                                           {"--metrics", "9464"},
                                                           {"--metrics", "127.0.0.1:http"},
+                                                          {"--tls-cert", "cert"},
+                                                          {"--tls-key", "key"},
+                                                          {"--tls-client-ca", "ca"},
+                                                          {"--tls-client-roles", "roles"},
+                                                          {"--tls-client-crl", "crl"},
                                                           {"--no-such-option"}};
   for (const auto& mistake : mistakes) {
     int exit_code = -1;

@@ -28,6 +28,7 @@
 #include "server/payments/accounts.h"
 #include "server/payments/processor.h"
 #include "server/rpc/server.h"
+#include "storage/wall_clock.h"
 #include "tests/support/test_database.h"
 
 // A server in this process, and the generated stubs on a real channel to it.
@@ -93,13 +94,14 @@ class RpcTest : public DatabaseTest {
   void start() {
     storage_ = storage::open(url(), {});
     parts_ = make_parts(*storage_);
-    server_ = std::make_unique<rpc::Server>("127.0.0.1:0", parts_->backend(storage_->secret()),
-                                            [this](const rpc::CallReport& report) {
-                                              std::lock_guard lock(reports_mutex_);
-                                              ++reports_[{std::string(report.method), report.code}];
-                                              reported_.notify_all();
-                                            },
-                                            rpc_limits_);
+    server_ = std::make_unique<rpc::Server>(
+        "127.0.0.1:0", parts_->backend(storage_->secret()),
+        [this](const rpc::CallReport& report) {
+          std::lock_guard lock(reports_mutex_);
+          ++reports_[{std::string(report.method), report.code}];
+          reported_.notify_all();
+        },
+        rpc_limits_, entrance());
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                    grpc::InsecureChannelCredentials());
     orders_ = pb::OrderService::NewStub(channel_);
@@ -223,7 +225,8 @@ class RpcTest : public DatabaseTest {
   /// What stands behind a server.
   struct Parts {
     Parts(storage::Storage& storage, const engine::Limits& limits,
-          const payments::Processor::Options& options, const watch::Feed::Options& feed_options)
+          const payments::Processor::Options& options, const watch::Feed::Options& feed_options,
+          bool keys_may_be_missing)
         : cache(64u << 20),
           settings(std::make_shared<const Settings>(
               storage.begin_read(storage::Clock::now() + std::chrono::seconds(30))
@@ -232,6 +235,8 @@ class RpcTest : public DatabaseTest {
           engine(storage, cache, settings, limits, &feed),
           reader(storage, cache, {}),
           editor(storage, settings),
+          keyring(keys_may_be_missing, wall_clock),
+          keys(storage, keyring, wall_clock),
           accounts({}),
           processor(engine, reader, accounts, io, options) {}
     ~Parts() {
@@ -241,7 +246,7 @@ class RpcTest : public DatabaseTest {
     }
 
     rpc::Backend backend(std::string secret) {
-      return {engine, reader, settings, editor, processor, feed, std::move(secret)};
+      return {engine, reader, settings, editor, processor, feed, keys, std::move(secret)};
     }
 
     engine::OrderCache cache;
@@ -250,6 +255,8 @@ class RpcTest : public DatabaseTest {
     engine::Engine engine;
     engine::Reader reader;
     engine::SettingsEditor editor;
+    access::Keyring keyring;
+    access::KeyEditor keys;
     boost::asio::io_context io;
     payments::Accounts accounts;
     payments::Processor processor;
@@ -259,11 +266,14 @@ class RpcTest : public DatabaseTest {
   };
 
   std::unique_ptr<Parts> make_parts(storage::Storage& storage) {
-    auto parts = std::make_unique<Parts>(storage, limits_, processor_options_, feed_options_);
+    auto parts = std::make_unique<Parts>(storage, limits_, processor_options_, feed_options_,
+                                         keys_may_be_missing_);
     ops::open_gateways({}, parts->accounts);
     add_accounts(parts->accounts);
     return parts;
   }
+  /// Everybody is let in.
+  virtual rpc::Entrance entrance() { return {}; }
   /// Beside "external".
   virtual void add_accounts(payments::Accounts&) {}
 
@@ -271,6 +281,8 @@ class RpcTest : public DatabaseTest {
   rpc::Limits rpc_limits_;
   payments::Processor::Options processor_options_;
   watch::Feed::Options feed_options_;
+  /// As of access::Keyring.
+  bool keys_may_be_missing_ = true;
   std::unique_ptr<storage::Storage> storage_;
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<rpc::Server> server_;

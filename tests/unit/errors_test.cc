@@ -23,6 +23,19 @@ TEST(Errors, EachHasItsCodeReasonMetadataAndDetail) {
   const auto precondition = StatusCode::kFailedPrecondition;
   const auto exists = StatusCode::kAlreadyExists;
   const std::vector<Case> cases = {
+      {errors::unauthenticated(), StatusCode::kUnauthenticated, "UNAUTHENTICATED", {}, ""},
+      {errors::permission_denied("admin"),
+       StatusCode::kPermissionDenied,
+       "PERMISSION_DENIED",
+       {{"required_role", "admin"}},
+       ""},
+      {errors::api_key_not_found("k"),
+       StatusCode::kNotFound,
+       "API_KEY_NOT_FOUND",
+       {{"key_id", "k"}},
+       resource},
+      {errors::first_key_not_admin(), precondition, "FIRST_KEY_NOT_ADMIN", {}, failure},
+      {errors::too_many_api_keys(9), precondition, "TOO_MANY_API_KEYS", {{"limit", "9"}}, failure},
       {errors::request_id_reused("r"),
        StatusCode::kInvalidArgument,
        "REQUEST_ID_REUSED",
