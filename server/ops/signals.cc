@@ -1,5 +1,7 @@
 #include "server/ops/signals.h"
 
+#include <boost/asio/post.hpp>
+
 #include <spdlog/spdlog.h>
 
 #include <csignal>
