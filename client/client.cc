@@ -15,6 +15,16 @@ namespace {
 
 using std::chrono::milliseconds;
 
+/// Several servers are asked in turn, those that can be reached and say that they serve.
+constexpr char kAmongServers[] =
+    R"({"loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": "orders.v1.OrderService"}})";
+
+/// Whether the target may stand for more than one server, as HOST:PORT does not.
+bool may_be_several(const std::string& target) {
+  return target.find("://") != std::string::npos || target.find(',') != std::string::npos;
+}
+
 /// Channels to the same server share a connection, unless one is to be `apart`.
 std::shared_ptr<grpc::Channel> connect(const Options& options, bool apart = false) {
   grpc::ChannelArguments arguments;
@@ -23,6 +33,10 @@ std::shared_ptr<grpc::Channel> connect(const Options& options, bool apart = fals
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  if (may_be_several(options.server)) arguments.SetServiceConfigJSON(kAmongServers);
+  // Servers that are replaced one after the other have new addresses sooner than the 30 s for which
+  // gRPC would otherwise go on with what it knows.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1'000);
   if (apart) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A page of a thousand whole orders is larger than the default of 4 MiB.
   arguments.SetMaxReceiveMessageSize(std::numeric_limits<int>::max());
@@ -71,6 +85,7 @@ Options connecting_while_asleep(Options options, const std::shared_ptr<grpc::Cha
 using Orders = pb::OrderService::Stub;
 using Settings = pb::OrderSettingsService::Stub;
 using Sandbox = sandbox::SandboxService::Stub;
+using Health = grpc::health::v1::Health::Stub;
 
 /// The items of all pages: `fetch(request)` gets a page, `items(response)` is where they are.
 template <class Item, class Request, class Fetch, class Items>
@@ -98,7 +113,8 @@ Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options options_given
       options(connecting_while_asleep(given, channel)),
       orders(pb::OrderService::NewStub(channel)),
       settings(pb::OrderSettingsService::NewStub(channel)),
-      gateway(sandbox::SandboxService::NewStub(channel)) {}
+      gateway(sandbox::SandboxService::NewStub(channel)),
+      health(grpc::health::v1::Health::NewStub(channel)) {}
 
 std::shared_ptr<Client::Impl> Client::Impl::over_new_connection() const {
   if (!owns_channel) return nullptr;
@@ -280,6 +296,16 @@ absl::StatusOr<sandbox::AuthorizeResponse> Client::authorize_at_sandbox(
   Options once = impl_->options;
   once.retry.max_attempts = 1;
   return call(once, *impl_->gateway, &Sandbox::Authorize, request);
+}
+
+absl::StatusOr<bool> Client::is_serving(const std::string& service) const {
+  Options once = impl_->options;
+  once.retry.max_attempts = 1;
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  const auto answer = call(once, *impl_->health, &Health::Check, request);
+  if (!answer.ok()) return answer.status();
+  return answer->status() == grpc::health::v1::HealthCheckResponse::SERVING;
 }
 
 absl::StatusOr<pb::CreateOrderStateResponse> Client::create_order_state(

@@ -20,6 +20,8 @@ struct RetryPolicy {
 
 struct Options {
   /// HOST:PORT, or any gRPC target. The connection is direct: `http_proxy` is not consulted.
+  /// A target can stand for several servers of one database: `dns:///HOST:PORT`, a name with
+  /// several addresses, or `ipv4:ADDRESS:PORT,ADDRESS:PORT`.
   std::string server = "127.0.0.1:50051";
   /// For a whole call, with all its tries and the waits between them. Must be positive.
   std::chrono::milliseconds timeout{10'000};

@@ -50,7 +50,8 @@ int run(int argc, char** argv) {
   bool json = false;
   std::string request_id;
 
-  app.add_option("--server", server, "HOST:PORT of orderd")
+  app.add_option("--server", server,
+                 "HOST:PORT of orderd, or a gRPC target of several: ipv4:ADDRESS:PORT,ADDRESS:PORT")
       ->envname("ORDERCTL_SERVER")
       ->capture_default_str();
   app.add_flag("--json", json, "Print protobuf JSON, one object per line, instead of tables");
@@ -79,6 +80,7 @@ int run(int argc, char** argv) {
   add_watch_command(app, action);
   add_states_commands(app, action);
   add_methods_commands(app, action);
+  add_health_command(app, action);
 
   std::string shell;
   auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");
