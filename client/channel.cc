@@ -13,6 +13,16 @@
 namespace orderd::client::internal {
 namespace {
 
+/// Several servers are asked in turn, those that can be reached and say that they serve.
+constexpr char kAmongServers[] =
+    R"({"loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": "orders.v1.OrderService"}})";
+
+/// Whether the target may stand for more than one server, as HOST:PORT does not.
+bool may_be_several(const std::string& target) {
+  return target.find("://") != std::string::npos || target.find(',') != std::string::npos;
+}
+
 std::string read_file(const std::string& path) {
   if (path.empty()) return {};
   std::ifstream in(path, std::ios::binary);
@@ -48,6 +58,10 @@ std::shared_ptr<grpc::Channel> connect(const Options& options, bool apart) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  if (may_be_several(options.server)) arguments.SetServiceConfigJSON(kAmongServers);
+  // Servers that are replaced one after the other have new addresses sooner than the 30 s for which
+  // gRPC would otherwise go on with what it knows.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1'000);
   if (apart) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A page of a thousand whole orders is larger than the default of 4 MiB.
   arguments.SetMaxReceiveMessageSize(std::numeric_limits<int>::max());

@@ -59,6 +59,7 @@ using Orders = pb::OrderService::Stub;
 using Settings = pb::OrderSettingsService::Stub;
 using Access = pb::AccessService::Stub;
 using Sandbox = sandbox::SandboxService::Stub;
+using Health = grpc::health::v1::Health::Stub;
 
 /// The items of all pages: `fetch(request)` gets a page, `items(response)` is where they are.
 template <class Item, class Request, class Fetch, class Items>
@@ -87,7 +88,8 @@ Client::Impl::Impl(std::shared_ptr<grpc::Channel> channel, Options options_given
       orders(pb::OrderService::NewStub(channel)),
       settings(pb::OrderSettingsService::NewStub(channel)),
       access(pb::AccessService::NewStub(channel)),
-      gateway(sandbox::SandboxService::NewStub(channel)) {}
+      gateway(sandbox::SandboxService::NewStub(channel)),
+      health(grpc::health::v1::Health::NewStub(channel)) {}
 
 std::shared_ptr<Client::Impl> Client::Impl::over_new_connection() const {
   if (!owns_channel) return nullptr;
@@ -269,6 +271,16 @@ absl::StatusOr<sandbox::AuthorizeResponse> Client::authorize_at_sandbox(
   Options once = impl_->options;
   once.retry.max_attempts = 1;
   return call(once, *impl_->gateway, &Sandbox::Authorize, request);
+}
+
+absl::StatusOr<bool> Client::is_serving(const std::string& service) const {
+  Options once = impl_->options;
+  once.retry.max_attempts = 1;
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  const auto answer = call(once, *impl_->health, &Health::Check, request);
+  if (!answer.ok()) return answer.status();
+  return answer->status() == grpc::health::v1::HealthCheckResponse::SERVING;
 }
 
 absl::StatusOr<pb::CreateOrderStateResponse> Client::create_order_state(

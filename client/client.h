@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "client/error_details.h"
@@ -89,6 +90,11 @@ struct WatchOptions {
 /// `report().status()`. IN_PROGRESS: the server goes on by itself, and the same call with the same
 /// `request_id` says later how far it is then. With a new `request_id` it begins another pass if
 /// the cancellation has FAILED, and changes nothing otherwise.
+///
+/// SEVERAL SERVERS. `Options::server` can name servers that share a database. Calls go to each in
+/// turn, leaving out those that can't be reached or say that they do not serve (any more), and a
+/// call that is tried again is mostly tried at another one. So servers can be replaced one by one
+/// without a call that fails, and a watch goes on at another server.
 ///
 /// ERRORS. Each status has the code and message of the server; `details(status)` has the reason and
 /// the rest. The reasons of each call are listed at its rpc in the protos. After UNAVAILABLE,
@@ -200,6 +206,10 @@ class Client {
   PagedRange<pb::ApiKey> list_api_keys(pb::ListApiKeysRequest request) const;
   absl::StatusOr<pb::ListApiKeysResponse> list_api_keys_page(
       const pb::ListApiKeysRequest& request) const;
+
+  /// What the server says of a service, such as "orders.v1.OrderService", or of itself as a process
+  /// (""), over gRPC's health protocol. Tried once. NOT_FOUND: it does not know the service.
+  absl::StatusOr<bool> is_serving(const std::string& service) const;
 
   /// Imports what `next` returns until it returns nothing, and reports each answer to `answered`;
   /// both are called on the calling thread. While `next` blocks, no answer is reported.

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "client/client.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "orders/sandbox/v1/sandbox.grpc.pb.h"
 #include "orders/v1/access_service.grpc.pb.h"
 #include "orders/v1/order_service.grpc.pb.h"
@@ -28,6 +29,7 @@ struct Client::Impl {
   const std::unique_ptr<pb::OrderSettingsService::Stub> settings;
   const std::unique_ptr<pb::AccessService::Stub> access;
   const std::unique_ptr<sandbox::SandboxService::Stub> gateway;
+  const std::unique_ptr<grpc::health::v1::Health::Stub> health;
 };
 
 }  // namespace orderd::client

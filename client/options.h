@@ -34,6 +34,8 @@ struct TlsOptions {
 
 struct Options {
   /// HOST:PORT, or any gRPC target. The connection is direct: `http_proxy` is not consulted.
+  /// A target can stand for several servers of one database: `dns:///HOST:PORT`, a name with
+  /// several addresses, or `ipv4:ADDRESS:PORT,ADDRESS:PORT`.
   std::string server = "127.0.0.1:50051";
   /// Absent: the connection is not encrypted.
   std::optional<TlsOptions> tls;

@@ -68,6 +68,7 @@ void add_watch_command(CLI::App& app, Action& action);
 void add_states_commands(CLI::App& app, Action& action);
 void add_methods_commands(CLI::App& app, Action& action);
 void add_keys_commands(CLI::App& app, Action& action);
+void add_health_command(CLI::App& app, Action& action);
 
 /// The completion script for "bash" or "zsh", made from the commands and options of `app`.
 std::string completion_script(const CLI::App& app, const std::string& shell);

@@ -9,7 +9,8 @@
 namespace orderd::cli {
 
 ConnectionOptions::ConnectionOptions(CLI::App& app) {
-  app.add_option("--server", server_, "HOST:PORT of orderd")
+  app.add_option("--server", server_,
+                 "HOST:PORT of orderd, or a gRPC target of several: ipv4:ADDRESS:PORT,ADDRESS:PORT")
       ->envname("ORDERCTL_SERVER")
       ->capture_default_str();
   app.add_flag("--tls", tls_, "Encrypt the connection; implied by --ca and --cert")

@@ -63,6 +63,7 @@ int run(int argc, char** argv) {
   add_states_commands(app, action);
   add_methods_commands(app, action);
   add_keys_commands(app, action);
+  add_health_command(app, action);
 
   std::string shell;
   auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");

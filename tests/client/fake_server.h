@@ -1,6 +1,7 @@
 #pragma once
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
 
 #include <deque>
 #include <functional>
@@ -62,6 +63,7 @@ class FakeServer {
 
   explicit FakeServer(int port = 0)
       : orders_(*this), settings_(*this), access_(*this), gateway_(*this) {
+    grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
                              &port_);
@@ -70,10 +72,17 @@ class FakeServer {
     builder.RegisterService(&access_);
     builder.RegisterService(&gateway_);
     server_ = builder.BuildAndStart();
+    say_serving(true);
   }
   ~FakeServer() { server_->Shutdown(std::chrono::system_clock::now()); }
 
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  /// What health checks are told.
+  void say_serving(bool serving) {
+    server_->GetHealthCheckService()->SetServingStatus(pb::OrderService::service_full_name(),
+                                                       serving);
+  }
 
   void fail_next(const grpc::Status& status, int times = 1) {
     std::lock_guard lock(mutex_);
