@@ -23,6 +23,8 @@ namespace orderd::client {
 /// can be walked once, by one thread.
 template <class T>
 class PagedRange {
+  struct State;
+
  public:
   struct Page {
     std::vector<T> items;
@@ -56,9 +58,9 @@ class PagedRange {
 
    private:
     friend class PagedRange;
-    explicit Iterator(typename PagedRange::State* state) : state_(state) {}
+    explicit Iterator(State* state) : state_(state) {}
 
-    typename PagedRange::State* state_ = nullptr;
+    State* state_ = nullptr;
   };
 
   /// Fetches the first page.

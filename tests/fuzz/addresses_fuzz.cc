@@ -1,0 +1,74 @@
+#include <arpa/inet.h>
+
+#include <string>
+
+#include "server/notify/address.h"
+#include "server/notify/mailer.h"
+#include "server/notify/text.h"
+#include "server/ops/config.h"
+#include "storage/database.h"
+#include "tests/fuzz/fuzz.h"
+
+// What operators and customers give as addresses: HOST:PORT, database URLs, e-mail addresses.
+
+namespace orderd::fuzz {
+namespace {
+
+/// By the operating system, which is who binds to it.
+bool is_loopback(std::string host) {
+  if (host == "localhost") return true;
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  host = host.substr(0, host.find('%'));  // an interface
+  in_addr four{};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
+  in6_addr six{};
+  if (inet_pton(AF_INET6, host.c_str(), &six) != 1) return false;
+  return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+}
+
+void check_database(const std::string& url) {
+  const std::string shown = ops::without_password(url);
+  try {
+    const storage::Database database = storage::parse_url(url);
+    if (database.password.size() < 4) return;  // may be part of another word
+    const auto place = url.find(":" + database.password + "@");
+    if (place == std::string::npos) return;  // written in another way
+    require(shown.find(":" + database.password + "@") == std::string::npos,
+            "a password is not shown");
+  } catch (const storage::Error& error) {
+    const auto at = url.rfind('@');
+    if (at != std::string::npos && at > 12) {
+      require(std::string(error.what()).find(url) == std::string::npos, "nor in an error");
+    }
+  }
+}
+
+void check_mailbox(const std::string& text) {
+  const auto mailbox = notify::parse_mailbox(text);
+  if (notify::domain_of(text).empty() != !mailbox) require(false, "a sender has a domain");
+  if (mailbox) {
+    require(notify::is_plain_address(mailbox->address), "an address fits into a command");
+    require(notify::one_line(mailbox->name) == mailbox->name, "a name into a line");
+  }
+  if (!notify::is_plain_address(text)) return;
+  require(notify::is_plain_address(notify::with_ascii_domain(text)),
+          "an address is one in ASCII too");
+  for (const char c : text) {
+    require(c != '\r' && c != '\n' && c != '\0', "an address is one line");
+  }
+}
+
+}  // namespace
+
+FUZZ_TARGET(addresses) {
+  const std::string text(input);
+  if (ops::is_loopback(text)) {
+    require(is_loopback(ops::host_of(text)), "only this machine reaches a loopback address");
+  }
+  check_database(text);
+  check_mailbox(text);
+}
+
+}  // namespace orderd::fuzz
