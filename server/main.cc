@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "server/engine/engine.h"
+#include "server/engine/eraser.h"
 #include "server/engine/order_cache.h"
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
@@ -172,6 +173,7 @@ int serve(const ops::Config& config) {
   engine::Engine engine(*storage, cache, settings, limits, &feed);
   engine::Reader reader(*storage, cache, {});
   engine::SettingsEditor editor(*storage, settings);
+  engine::Eraser eraser(*storage, engine, secret);
   payments::Accounts accounts({});
   try {
     ops::open_gateways(config, accounts);
@@ -197,7 +199,7 @@ int serve(const ops::Config& config) {
   std::unique_ptr<rpc::Server> server;
   try {
     server = std::make_unique<rpc::Server>(
-        config.listen, rpc::Backend{engine, reader, settings, editor, processor, feed,
+        config.listen, rpc::Backend{engine, reader, settings, editor, eraser, processor, feed,
                                     std::move(secret), config.feed_retention});
   } catch (const std::runtime_error& error) {
     std::fprintf(stderr, "orderd: %s\n", error.what());
@@ -232,6 +234,7 @@ int serve(const ops::Config& config) {
   sweeping.stop();
   trimming.stop();
   editor.stop();
+  eraser.stop();
   engine.stop();
   reader.stop();
   spdlog::info("done");

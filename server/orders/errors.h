@@ -99,6 +99,11 @@ absl::Status cancel_required(std::string_view state_id, std::int64_t open_paymen
 absl::Status cancellation_completed();
 absl::Status cancellation_in_progress();
 absl::Status address_change_needs_reason();
+absl::Status customer_erased();
+// What an order may need its customer's data for. In `SkippedOrder.reason`.
+absl::Status order_open(std::string_view state_id);
+absl::Status payment_open(std::string_view payment_id);
+absl::Status delivery_open(std::string_view line_id);
 
 // FAILED_PRECONDITION, shipments
 absl::Status shipment_update_not_allowed(std::string_view state_id);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/engine/engine.h"
+#include "server/engine/eraser.h"
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
@@ -18,6 +19,7 @@ struct Backend {
   engine::Reader& reader;
   engine::SettingsCache& settings;
   engine::SettingsEditor& editor;
+  engine::Eraser& eraser;
   payments::Processor& processor;
   watch::Feed& feed;
   /// For page tokens: storage::Storage::secret().

@@ -231,6 +231,7 @@ class RpcTest : public DatabaseTest {
           engine(storage, cache, settings, limits, &feed),
           reader(storage, cache, {}),
           editor(storage, settings),
+          eraser(storage, engine, storage.secret()),
           accounts({}),
           processor(engine, reader, accounts, io, options) {}
     ~Parts() {
@@ -240,7 +241,7 @@ class RpcTest : public DatabaseTest {
     }
 
     rpc::Backend backend(std::string secret) {
-      return {engine, reader, settings, editor, processor, feed, std::move(secret)};
+      return {engine, reader, settings, editor, eraser, processor, feed, std::move(secret)};
     }
 
     engine::OrderCache cache;
@@ -249,6 +250,7 @@ class RpcTest : public DatabaseTest {
     engine::Engine engine;
     engine::Reader reader;
     engine::SettingsEditor editor;
+    engine::Eraser eraser;
     boost::asio::io_context io;
     payments::Accounts accounts;
     payments::Processor processor;
