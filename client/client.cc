@@ -266,6 +266,23 @@ absl::StatusOr<pb::RetryEmailResponse> Client::retry_email(pb::RetryEmailRequest
   return mutate(impl_->options, *impl_->orders, &Orders::RetryEmail, request);
 }
 
+absl::StatusOr<pb::EraseCustomerDataResponse> Client::erase_customer_data(
+    pb::EraseCustomerDataRequest request) const {
+  return mutate(impl_->options, *impl_->orders, &Orders::EraseCustomerData, request);
+}
+
+absl::StatusOr<pb::ListErasuresResponse> Client::list_erasures_page(
+    const pb::ListErasuresRequest& request) const {
+  return call(impl_->options, *impl_->orders, &Orders::ListErasures, request);
+}
+
+PagedRange<pb::Erasure> Client::list_erasures(pb::ListErasuresRequest request) const {
+  return pages<pb::Erasure>(
+      std::move(request),
+      [client = *this](const auto& page) { return client.list_erasures_page(page); },
+      [](auto& response) { return response.mutable_erasures(); });
+}
+
 absl::StatusOr<sandbox::AuthorizeResponse> Client::authorize_at_sandbox(
     const sandbox::AuthorizeRequest& request) const {
   Options once = impl_->options;

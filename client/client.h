@@ -150,6 +150,13 @@ class Client {
       const pb::ListEmailsRequest& request) const;
   absl::StatusOr<pb::RetryEmailResponse> retry_email(pb::RetryEmailRequest request) const;
 
+  /// One page: call again with its `next_page_token` until that is empty.
+  absl::StatusOr<pb::EraseCustomerDataResponse> erase_customer_data(
+      pb::EraseCustomerDataRequest request) const;
+  PagedRange<pb::Erasure> list_erasures(pb::ListErasuresRequest request) const;
+  absl::StatusOr<pb::ListErasuresResponse> list_erasures_page(
+      const pb::ListErasuresRequest& request) const;
+
   absl::StatusOr<pb::AddNoteResponse> add_note(pb::AddNoteRequest request) const;
   absl::StatusOr<pb::UpdateNoteResponse> update_note(pb::UpdateNoteRequest request) const;
   absl::StatusOr<pb::DeleteNoteResponse> delete_note(pb::DeleteNoteRequest request) const;

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "server/engine/engine.h"
+#include "server/engine/eraser.h"
 #include "server/engine/order_cache.h"
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
@@ -146,6 +147,7 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
   engine::Engine engine(*storage, cache, settings, limits, &feed, std::move(batch_observer));
   engine::Reader reader(*storage, cache, {});
   engine::SettingsEditor editor(*storage, settings);
+  engine::Eraser eraser(*storage, engine);
   payments::Accounts accounts({});
   try {
     ops::open_gateways(config, accounts);
@@ -177,7 +179,7 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
   try {
     server = std::make_unique<rpc::Server>(
         config.listen,
-        rpc::Backend{engine, reader, settings, editor, processor, feed, access->keys(), "",
+        rpc::Backend{engine, reader, settings, editor, eraser, processor, feed, access->keys(), "",
                      config.feed_retention},
         std::move(call_observer), rpc_limits(config.limits), access->entrance());
     if (metrics) {
@@ -209,6 +211,7 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
              housekeeping.start();
              mail->start(*storage, engine);
              access->start();
+             eraser.set_secret(secret);
              server->begin(std::move(secret));
              return true;
            },
@@ -241,6 +244,7 @@ int serve(const ops::Config& config, ops::Reloader& reloader) {
   feed.stop();
   editor.stop();
   access->stop();
+  eraser.stop();
   engine.stop();
   reader.stop();
   spdlog::info("done");

@@ -85,6 +85,8 @@ std::unique_ptr<soci::session> open_sqlite(const Database& database) {
   if (mode != "wal") throw Error(Kind::kInternal, "the SQLite file can't use write-ahead logging");
   *session << "PRAGMA synchronous=FULL";
   *session << "PRAGMA foreign_keys=ON";
+  // What is deleted is overwritten, not only let go.
+  *session << "PRAGMA secure_delete=ON";
   *session << "PRAGMA temp_store=MEMORY";
   *session << "PRAGMA cache_size=-16384";
   return session;

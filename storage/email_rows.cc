@@ -95,6 +95,20 @@ std::map<EmailKey, pb::Email> read_emails(Session& session, std::span<const Emai
   return result;
 }
 
+std::vector<EmailRow> read_emails_of(Session& session, std::span<const Uuid> order_ids) {
+  Sql sql = select_emails(session);
+  sql << " FROM order_emails";
+  use_primary(sql) << " WHERE order_id IN (";
+  sql.ids(order_ids) << ") ORDER BY order_id, email_id";
+  std::vector<EmailRow> result;
+  Rows rows = session.query(sql, kEmailColumns);
+  while (rows.next()) {
+    const Uuid order_id = rows.id(0);
+    result.push_back({order_id, read_email(rows), {}});
+  }
+  return result;
+}
+
 std::vector<pb::Email> read_email_page(Session& session, const std::optional<Uuid>& order_id,
                                        std::optional<pb::EmailStatus> status,
                                        const std::optional<Uuid>& after, int limit) {

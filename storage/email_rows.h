@@ -16,6 +16,8 @@ namespace orderd::storage {
 /// Inserts `created`, overwrites `updated` but for their snapshots.
 void write_emails(Session& session, std::span<const EmailRow> created,
                   std::span<const EmailRow> updated);
+/// All of the orders, without snapshots: by order, then oldest first.
+std::vector<EmailRow> read_emails_of(Session& session, std::span<const Uuid> order_ids);
 std::map<EmailKey, pb::Email> read_emails(Session& session, std::span<const EmailKey> keys);
 std::vector<pb::Email> read_email_page(Session& session, const std::optional<Uuid>& order_id,
                                        std::optional<pb::EmailStatus> status,

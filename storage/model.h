@@ -10,6 +10,7 @@
 
 #include "orders/internal/v1/internal.pb.h"
 #include "orders/v1/cancellation.pb.h"
+#include "orders/v1/erasure.pb.h"
 #include "orders/v1/event.pb.h"
 #include "orders/v1/order.pb.h"
 #include "orders/v1/settings.pb.h"

@@ -84,7 +84,7 @@ void insert_heads(Session& session, OrderSpan orders) {
       " customer_id, customer_name, customer_email, customer_phone, email_key, currency,"
       " prices_include_tax, items_minor, shipping_minor, shipping_tax_minor, total_minor,"
       " item_count, note_count, cancellation_status, cancellation_reason, cancellation_time,"
-      " cancellation_details, order_time, create_time, update_time) VALUES");
+      " cancellation_details, order_time, create_time, update_time, customer_erase_time) VALUES");
   for (const StoredOrder* stored : orders) {
     const pb::Order& order = stored->order;
     const pb::Customer& customer = order.customer();
@@ -103,7 +103,8 @@ void insert_heads(Session& session, OrderSpan orders) {
                time_or_none(cancellation.has_complete_time(), cancellation.complete_time()),
                Blob{details}, time_or_none(order.has_order_time(), order.order_time()),
                time_or_none(order.has_create_time(), order.create_time()),
-               time_or_none(order.has_update_time(), order.update_time()));
+               time_or_none(order.has_update_time(), order.update_time()),
+               time_or_none(order.has_customer_erase_time(), order.customer_erase_time()));
   }
   insert.flush();
 }
@@ -332,16 +333,18 @@ void update_customers(Session& session, OrderSpan orders) {
   if (orders.empty()) return;
   MultiInsert update(session,
                      "INSERT INTO orders (id, customer_id, customer_name, customer_email,"
-                     " customer_phone, email_key) VALUES",
+                     " customer_phone, email_key, customer_erase_time) VALUES",
                      [](Sql& sql) {
                        sql.overwrite("id", {"customer_id", "customer_name", "customer_email",
-                                            "customer_phone", "email_key"});
+                                            "customer_phone", "email_key", "customer_erase_time"});
                      });
   for (const StoredOrder* stored : orders) {
     const pb::Customer& customer = stored->order.customer();
     const std::string key = email_key(customer.email());
-    update.row(stored->id, Text{customer.customer_id()}, Text{customer.name()},
-               Text{customer.email()}, Text{customer.phone()}, Blob{key});
+    update.row(
+        stored->id, Text{customer.customer_id()}, Text{customer.name()}, Text{customer.email()},
+        Text{customer.phone()}, Blob{key},
+        time_or_none(stored->order.has_customer_erase_time(), stored->order.customer_erase_time()));
   }
   update.flush();
   delete_children(session, "order_addresses", orders);
@@ -368,7 +371,8 @@ void append_head_columns(Sql& sql) {
          " o.customer_name, o.customer_email, o.customer_phone, o.currency, o.prices_include_tax,"
          " o.items_minor, o.shipping_minor, o.shipping_tax_minor, o.total_minor, o.item_count,"
          " o.note_count, o.cancellation_status, o.cancellation_reason, o.cancellation_time,"
-         " o.cancellation_details, o.order_time, o.create_time, o.update_time";
+         " o.cancellation_details, o.order_time, o.create_time, o.update_time,"
+         " o.customer_erase_time";
 }
 
 std::shared_ptr<StoredOrder> read_head(Rows& row) {
@@ -415,6 +419,7 @@ std::shared_ptr<StoredOrder> read_head(Rows& row) {
   set_time(row.number(22), &pb::Order::mutable_order_time, order);
   set_time(row.number(23), &pb::Order::mutable_create_time, order);
   set_time(row.number(24), &pb::Order::mutable_update_time, order);
+  set_time(row.number(25), &pb::Order::mutable_customer_erase_time, order);
   return stored;
 }
 

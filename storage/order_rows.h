@@ -33,7 +33,7 @@ std::string email_key(std::string_view email);
 void insert_orders(Session& session, std::span<const StoredOrder* const> orders);
 /// Version, update time, invoice number, note count; with `states` also state and cancellation.
 void update_heads(Session& session, std::span<const StoredOrder* const> orders, bool states);
-/// Customer and addresses.
+/// Customer, addresses and when they were erased.
 void update_customers(Session& session, std::span<const StoredOrder* const> orders);
 /// An order without amounts gets its currency from its first payment.
 void update_currencies(Session& session, std::span<const StoredOrder* const> orders);
@@ -41,7 +41,7 @@ void update_labels(Session& session, std::span<const StoredOrder* const> orders)
 
 /// Appends the columns that `read_head` reads, of the table alias `o`.
 void append_head_columns(Sql& sql);
-inline constexpr std::size_t kHeadColumns = 25;
+inline constexpr std::size_t kHeadColumns = 26;
 std::shared_ptr<StoredOrder> read_head(Rows& row);
 
 /// Reads the rows of these orders that a summary has: addresses and adjustments. The orders are

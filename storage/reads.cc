@@ -71,6 +71,18 @@ std::map<NoteKey, pb::Note> read_notes(Session& session, std::span<const NoteKey
   return result;
 }
 
+std::vector<NoteRow> read_notes_of(Session& session, std::span<const Uuid> order_ids) {
+  Sql sql = session.sql();
+  sql << "SELECT order_id, note_id, author, body, visibility, create_time, update_time"
+         " FROM order_notes";
+  use_primary(sql) << " WHERE order_id IN (";
+  sql.ids(order_ids) << ") ORDER BY order_id, note_id";
+  std::vector<NoteRow> result;
+  Rows rows = session.query(sql, 7);
+  while (rows.next()) result.push_back({rows.id(0), read_note(rows, 1)});
+  return result;
+}
+
 std::vector<RequestRecord> read_requests(Session& session, std::span<const RequestKey> keys) {
   std::vector<RequestRecord> result;
   in_chunks(keys, [&](std::span<const RequestKey> chunk) {

@@ -10,6 +10,8 @@ namespace orderd::storage {
 std::vector<OrderVersion> read_versions(Session& session, std::span<const Uuid> ids);
 std::vector<OrderPtr> read_orders(Session& session, std::span<const Uuid> ids);
 std::map<NoteKey, pb::Note> read_notes(Session& session, std::span<const NoteKey> keys);
+/// All of the orders: by order, then oldest first.
+std::vector<NoteRow> read_notes_of(Session& session, std::span<const Uuid> order_ids);
 std::vector<RequestRecord> read_requests(Session& session, std::span<const RequestKey> keys);
 std::map<Claim, ClaimHolder> read_claims(Session& session, std::span<const Claim> claims);
 std::vector<pb::Note> read_note_page(Session& session, const Uuid& order_id,

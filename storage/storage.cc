@@ -10,6 +10,7 @@
 
 #include "storage/api_key_rows.h"
 #include "storage/email_rows.h"
+#include "storage/erasure_rows.h"
 #include "storage/feed.h"
 #include "storage/migrate.h"
 #include "storage/multi_insert.h"
@@ -103,6 +104,16 @@ class ReadTransactionImpl : public ReadTransaction {
   std::int64_t feed_floor(Micros before) override { return read_feed_floor(*lease_, before); }
   std::vector<ScannedOrder> scan_orders(const Uuid& after, int limit) override {
     return storage::scan_orders(*lease_, after, limit);
+  }
+  std::vector<ListQuery::Keyset> list_customer_orders(const CustomerSelector& customer,
+                                                      const std::optional<ListQuery::Keyset>& after,
+                                                      int limit) override {
+    return read_customer_orders(*lease_, customer, after, limit);
+  }
+  std::vector<pb::Erasure> list_erasures(std::string_view pseudonym,
+                                         const std::optional<ListQuery::Keyset>& after,
+                                         int limit) override {
+    return read_erasure_page(*lease_, pseudonym, after, limit);
   }
   std::int64_t count_orders(std::string_view state_id) override {
     return read_count(*lease_, state_id);
@@ -243,6 +254,19 @@ class StorageImpl : public Storage {
     lease->commit();
   }
 
+  ErasureRow begin_erasure(const ErasureRow& row) override {
+    return in_erasure(Uuid::parse(row.erasure.erasure_id()).value(),
+                      [&](Session& session) { insert_erasure(session, row); });
+  }
+
+  ErasureRow record_erasure(const Uuid& erasure_id, std::span<const ErasedOrder> skipped,
+                            std::optional<Micros> complete_time) override {
+    return in_erasure(erasure_id, [&](Session& session) {
+      write_skipped_orders(session, skipped);
+      if (complete_time) complete_erasure(session, erasure_id, *complete_time);
+    });
+  }
+
   int sweep(Micros before, int limit) override {
     Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
     return sweep_table(*lease, "requests", "request_key", before, limit) +
@@ -276,6 +300,18 @@ class StorageImpl : public Storage {
   Sessions sessions() const override { return pool_.sessions(); }
 
  private:
+  /// Runs `work` in a transaction and returns the record as it leaves it.
+  template <typename Work>
+  ErasureRow in_erasure(const Uuid& erasure_id, Work work) {
+    Lease lease = pool_.lease(Role::kWrite, Clock::now() + kBackgroundPatience);
+    lease->begin(Role::kWrite);
+    work(*lease);
+    auto row = read_erasure(*lease, erasure_id);
+    if (!row) throw Error(Kind::kInternal, "an erasure has no record");
+    lease->commit();
+    return *std::move(row);
+  }
+
   /// Each chunk is a transaction of its own.
   static int sweep_table(Session& session, Fixed table, Fixed key, Micros before, int limit) {
     Sql select = session.sql();

@@ -153,6 +153,37 @@ struct EventRow {
   std::string event;
 };
 
+/// What is kept of orders beside themselves and their transactions. Each by order; events in the
+/// order of the history, the others oldest first.
+struct OrderRecords {
+  std::vector<EventRow> events;
+  std::vector<NoteRow> notes;
+  /// Without snapshots.
+  std::vector<EmailRow> emails;
+};
+
+/// What an erasure of personal data did with an order.
+struct ErasedOrder {
+  Uuid erasure_id;
+  Uuid order_id;
+  /// Why it was left as it is; empty: it was erased.
+  std::string skip_reason;
+  int emails = 0;
+};
+
+/// The record of an erasure.
+struct ErasureRow {
+  pb::Erasure erasure;
+  /// Of the call's fields, under a key.
+  std::string body_hash;
+};
+
+/// Whose orders: one of the two is given.
+struct CustomerSelector {
+  std::string customer_id;
+  std::string email;
+};
+
 /// Everything that one batch writes, except feed positions. `save` writes rows of one table with
 /// multi-row statements (at most 1,000 rows and 1 MB each), so the number of statements does not
 /// depend on the number of commands.
@@ -197,6 +228,11 @@ struct ChangeSet {
   std::map<Claim, ClaimHolder> claims_taken;
   std::vector<EventRow> events;
   std::vector<RequestRecord> requests;
+  /// Erasures: events that exist and are written anew, and e-mails (in `emails_created` or
+  /// `emails_updated`) that lose their snapshots.
+  std::vector<EventRow> events_updated;
+  std::vector<EmailKey> snapshots_erased;
+  std::vector<ErasedOrder> erased_orders;
 };
 
 struct Positions {
@@ -359,6 +395,16 @@ class ReadTransaction : public Reads {
   virtual std::int64_t feed_floor(Micros before) = 0;
   /// Orders by id, behind `after`, at most `limit`.
   virtual std::vector<ScannedOrder> scan_orders(const Uuid& after, int limit) = 0;
+  /// The orders of a customer as sort keys (the create time) and ids, oldest first, behind `after`,
+  /// at most `limit`.
+  virtual std::vector<ListQuery::Keyset> list_customer_orders(
+      const CustomerSelector& customer, const std::optional<ListQuery::Keyset>& after,
+      int limit) = 0;
+  /// Records of erasures, with their counts, the latest first (the sort key is the start time),
+  /// behind `after`, at most `limit`; of one pseudonym, or if that is empty of all.
+  virtual std::vector<pb::Erasure> list_erasures(std::string_view pseudonym,
+                                                 const std::optional<ListQuery::Keyset>& after,
+                                                 int limit) = 0;
   /// How many orders are in a state. Walks that part of an index.
   virtual std::int64_t count_orders(std::string_view state_id) = 0;
   /// How many orders have a line in a delivery state, or a shipment of a method.
@@ -382,6 +428,8 @@ class WriteTransaction : public Reads {
   /// Locks orders in the order of their ids and returns those that exist (and, with kSkipLocked,
   /// that nobody else holds). `sorted` is sorted and without repeats.
   virtual std::vector<OrderVersion> lock_orders(std::span<const Uuid> sorted, LockMode mode) = 0;
+
+  virtual OrderRecords load_records(std::span<const Uuid> order_ids) = 0;
 
   virtual void save(const ChangeSet& changes) = 0;
 
@@ -475,6 +523,13 @@ class Storage {
 
   /// Writes when API keys were last used. Never sets a time back.
   virtual void record_api_key_uses(std::span<const ApiKeyUse> uses) = 0;
+
+  /// Writes the record of an erasure unless there is one of that id; returns the one that there is.
+  virtual ErasureRow begin_erasure(const ErasureRow& row) = 0;
+  /// Adds orders that were left as they are, and the time of completion if it is given and is the
+  /// first. Returns the record.
+  virtual ErasureRow record_erasure(const Uuid& erasure_id, std::span<const ErasedOrder> skipped,
+                                    std::optional<Micros> complete_time) = 0;
 
   /// Deletes request and batch rows older than `before`, at most `limit`; returns how many.
   /// Not those that are kept for ever.

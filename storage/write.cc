@@ -4,6 +4,7 @@
 
 #include "storage/api_key_rows.h"
 #include "storage/email_rows.h"
+#include "storage/erasure_rows.h"
 #include "storage/feed.h"
 #include "storage/multi_insert.h"
 #include "storage/order_rows.h"
@@ -168,6 +169,10 @@ class WriteTransactionImpl : public WriteTransaction {
     return result;
   }
 
+  OrderRecords load_records(std::span<const Uuid> order_ids) override {
+    return read_records(*lease_, order_ids);
+  }
+
   void save(const ChangeSet& changes) override {
     Session& session = *lease_;
     insert_batch(session, changes.batch_key, changes.now);
@@ -188,6 +193,9 @@ class WriteTransactionImpl : public WriteTransaction {
     take_claims(session, changes.claims_taken);
     insert_requests(session, changes.now, changes.requests);
     insert_events(session, changes.events);
+    overwrite_events(session, changes.events_updated);
+    erase_snapshots(session, changes.snapshots_erased);
+    write_erased_orders(session, changes.erased_orders);
   }
 
   std::optional<Positions> take_positions(int count, std::int64_t settings_version,

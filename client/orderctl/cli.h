@@ -63,6 +63,7 @@ void add_ship_commands(CLI::App& app, Action& action);
 void add_pay_commands(CLI::App& app, Action& action);
 void add_cancel_command(CLI::App& app, Action& action);
 void add_emails_commands(CLI::App& app, Action& action);
+void add_erase_commands(CLI::App& app, Action& action);
 void add_history_command(CLI::App& app, Action& action);
 void add_watch_command(CLI::App& app, Action& action);
 void add_states_commands(CLI::App& app, Action& action);

@@ -1,10 +1,8 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +11,7 @@
 
 #include "client/orderctl/amounts.h"
 #include "client/orderctl/cli.h"
+#include "client/orderctl/confirm.h"
 #include "client/orderctl/errors.h"
 #include "client/orderctl/json.h"
 #include "client/orderctl/lookup.h"
@@ -49,17 +48,6 @@ pb::CancelOrderRequest request_of(const Flags& flags, const std::string& order_i
   request.set_target_state_id(flags.state);
   request.set_include_shipped(flags.include_shipped);
   return request;
-}
-
-bool at_terminal() { return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1; }
-
-/// Asks; anything but yes is no.
-bool confirmed(const std::string& question) {
-  std::fflush(stdout);
-  fmt::print(stderr, "{} [y/N] ", question);
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes" || answer == "Yes" || answer == "YES";
 }
 
 /// What somebody has to do by hand before the cancellation can go on.

@@ -20,9 +20,11 @@ namespace {
 
 constexpr int kPageSize = 500;
 
-const std::map<std::string, pb::EmailStatus> kStatuses = {{"pending", pb::EMAIL_STATUS_PENDING},
-                                                          {"sent", pb::EMAIL_STATUS_SENT},
-                                                          {"dead", pb::EMAIL_STATUS_DEAD}};
+const std::map<std::string, pb::EmailStatus> kStatuses = {
+    {"pending", pb::EMAIL_STATUS_PENDING},
+    {"sent", pb::EMAIL_STATUS_SENT},
+    {"dead", pb::EMAIL_STATUS_DEAD},
+    {"withdrawn", pb::EMAIL_STATUS_WITHDRAWN}};
 
 struct ListFlags {
   std::string order;

@@ -58,6 +58,7 @@ int run(int argc, char** argv) {
   add_pay_commands(app, action);
   add_cancel_command(app, action);
   add_emails_commands(app, action);
+  add_erase_commands(app, action);
   add_history_command(app, action);
   add_watch_command(app, action);
   add_states_commands(app, action);

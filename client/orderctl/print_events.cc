@@ -217,6 +217,14 @@ std::string words_of(const pb::EmailChanged& changed) {
                      words.text());
 }
 
+std::string words_of(const pb::CustomerErased& erased) {
+  Words words;
+  words.add("erasure " + erased.erasure_id());
+  if (erased.texts()) words.add("with texts");
+  if (!erased.open_reason().empty()) words.add("although " + enum_text(erased.open_reason(), ""));
+  return words.text();
+}
+
 std::string details(const pb::OrderEvent& event) {
   using Event = pb::OrderEvent;
   switch (event.payload_case()) {
@@ -250,6 +258,8 @@ std::string details(const pb::OrderEvent& event) {
       return words_of(event.cancellation_changed());
     case Event::kEmailChanged:
       return words_of(event.email_changed());
+    case Event::kCustomerErased:
+      return words_of(event.customer_erased());
     case Event::PAYLOAD_NOT_SET:
       break;
   }

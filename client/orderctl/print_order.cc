@@ -108,6 +108,9 @@ void print_order(const pb::Order& order) {
   print_field("customer", format_customer(order.customer()));
   print_field("billing", format_address(order.billing_address()));
   print_field("shipping", format_address(order.shipping_address()));
+  if (order.has_customer_erase_time()) {
+    print_field("erased", format_time(order.customer_erase_time()));
+  }
   const std::map<std::string, std::string> labels(order.labels().begin(), order.labels().end());
   std::string label_text;
   for (const auto& [key, value] : labels) {

@@ -91,6 +91,7 @@ Batch::Result Batch::run(const Command& command) {
   target.transaction = find(transactions_, command.order_id, command.transaction_id);
   target.email = find(emails_, command.order_id, command.email_id);
   if (command.wants_ledger) target.ledger = ledger_of(command.order_id);
+  if (command.wants_records) show_records(command.order_id, target);
   for (const Claim& claim : command.claims) target.holders.push_back(claims_[claim].current);
 
   judged_ = true;
@@ -155,6 +156,7 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   write_transactions(after->id, change);
   write_schedule(*after, change);
   write_emails(*after, change);
+  write_records(after->id, change);
   write_events(command, *after, change);
   feed_.push_back({after->id, after->version,
                    facts_of(before == nullptr ? nullptr : &before->order, after->order)});
@@ -337,6 +339,10 @@ void Batch::collect_changes() {
     } else {
       changes_.emails_created.push_back({key.order_id, *draft.current, std::move(snapshots_[key])});
     }
+  }
+  changes_.snapshots_erased.assign(snapshots_erased_.begin(), snapshots_erased_.end());
+  for (const auto& [order_id, place] : history_erased_) {
+    changes_.events_updated.push_back(std::move(histories_[order_id][place]));
   }
   for (auto& [key, row] : schedule_) changes_.schedule.push_back(std::move(row));
   for (auto& [claim, draft] : claims_) {

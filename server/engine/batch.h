@@ -79,6 +79,10 @@ class Batch {
   std::optional<absl::StatusOr<Answer>> replay(const Command& command);
   Answer apply(const Command& command, rules::Change change);
   void write_notes(const Uuid& order_id, rules::Change& change);
+  /// Loads what commands want to see whose rules rewrite it (batch_records.cc).
+  void load_records();
+  void show_records(const Uuid& order_id, rules::Target& target) const;
+  void write_records(const Uuid& order_id, rules::Change& change);
   void write_transactions(const Uuid& order_id, rules::Change& change);
   void write_schedule(const StoredOrder& order, rules::Change& change);
   void write_emails(const StoredOrder& order, rules::Change& change);
@@ -115,6 +119,12 @@ class Batch {
   std::map<storage::EmailKey, Draft<pb::Email>> emails_;
   /// What new e-mails tell of.
   std::map<storage::EmailKey, std::string> snapshots_;
+  /// Those that lose what they tell of.
+  std::set<storage::EmailKey> snapshots_erased_;
+  /// What is stored of the history of orders of which a command wanted that.
+  std::map<Uuid, std::vector<storage::EventRow>> histories_;
+  /// Of these, by order and place, those that are written anew.
+  std::set<std::pair<Uuid, std::size_t>> history_erased_;
   std::map<Claim, Draft<ClaimHolder>> claims_;
   std::map<RequestKey, RequestRecord> requests_;
   storage::ChangeSet changes_;

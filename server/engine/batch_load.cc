@@ -82,6 +82,7 @@ void Batch::lock_and_load(storage::LockMode mode) {
     }
   }
   load_transactions(std::move(transactions));
+  load_records();
   if (!emails.empty()) {
     for (auto& [key, email] : tx_.load_emails(sorted_unique(std::move(emails)))) {
       emails_[key] = {.stored = email, .current = email, .touched = false};

@@ -60,6 +60,8 @@ struct Command {
   std::optional<Uuid> email_id;
   /// The rule wants to see all transactions of the order.
   bool wants_ledger = false;
+  /// The rule wants to see the history, the notes and the e-mails of the order.
+  bool wants_records = false;
   /// What the call did is kept for its retries for ever, not for two days.
   bool keep_request = false;
   /// Nothing is written; the answer says what would have been: `changed`, `outcome`, `transaction`.

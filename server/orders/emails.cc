@@ -128,6 +128,7 @@ Result retry_email(const pb::RetryEmailRequest& request, const Target& target,
   }
   const pb::Email& before = *target.email;
   if (before.status() == pb::EMAIL_STATUS_SENT) return errors::email_sent(before.email_id());
+  if (order.has_customer_erase_time()) return errors::customer_erased();
 
   pb::Email email = before;
   if (!request.recipient().empty()) email.set_recipient(request.recipient());

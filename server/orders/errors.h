@@ -99,6 +99,11 @@ absl::Status cancel_required(std::string_view state_id, std::int64_t open_paymen
 absl::Status cancellation_completed();
 absl::Status cancellation_in_progress();
 absl::Status address_change_needs_reason();
+absl::Status customer_erased();
+// What an order may need its customer's data for. In `SkippedOrder.reason`.
+absl::Status order_open(std::string_view state_id);
+absl::Status payment_open(std::string_view payment_id);
+absl::Status delivery_open(std::string_view line_id);
 
 // FAILED_PRECONDITION, shipments
 absl::Status shipment_update_not_allowed(std::string_view state_id);
@@ -193,6 +198,8 @@ absl::Status sandbox_refused(std::string_view reference, std::string_view gatewa
 // RESOURCE_EXHAUSTED, UNAVAILABLE, with RetryInfo
 absl::Status overloaded(std::chrono::milliseconds retry_delay);
 absl::Status database_unavailable(std::chrono::milliseconds retry_delay);
+/// The caller makes more calls per second than it may.
+absl::Status rate_limited(std::chrono::milliseconds retry_delay);
 absl::Status shutting_down();
 absl::Status gateway_unavailable(std::string_view account, std::chrono::milliseconds retry_delay);
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,6 +39,10 @@ struct Target {
   std::vector<pb::PaymentTransaction> ledger;
   /// The e-mail that the command names; null if the order has no such e-mail.
   const pb::Email* email = nullptr;
+  /// All that is kept of the order beside, if the command asked for it, each oldest first.
+  std::vector<pb::OrderEvent> history;
+  std::vector<pb::Note> notes;
+  std::vector<pb::Email> emails;
 };
 
 /// What a rule wants done.
@@ -63,6 +69,12 @@ struct Change {
   std::vector<pb::Note> notes_created;
   std::optional<pb::Note> note_updated;
   std::optional<std::string> note_deleted;
+  /// Erasures: which erasure it is, and what it makes of records that exist: events, by their
+  /// places in the target's history; notes; e-mails, which also lose what they tell of.
+  std::optional<Uuid> erasure_id;
+  std::map<std::size_t, pb::OrderEvent> history_erased;
+  std::vector<pb::Note> notes_erased;
+  std::vector<pb::Email> emails_erased;
   /// Only the payload is set; the engine fills in the rest.
   std::vector<pb::OrderEvent> events;
   /// Kept for a replay.

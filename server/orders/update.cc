@@ -108,6 +108,10 @@ Result update_order(const pb::UpdateOrderRequest& request, const Target& target,
                             addresses_differ(before, after);
   change.labels_changed = !same_labels(before.labels(), after.labels());
   if (!change.customer_changed && !change.labels_changed) return change;
+  // Whoever still has the data must not bring it back without knowing.
+  if (change.customer_changed && target.order->has_customer_erase_time()) {
+    return errors::customer_erased();
+  }
   if (addresses_differ(before, after) && trimmed(request.reason()).empty() &&
       is_partly_shipped(*target.order, *context.settings)) {
     return errors::address_change_needs_reason();

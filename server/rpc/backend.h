@@ -5,6 +5,7 @@
 
 #include "server/access/key_editor.h"
 #include "server/engine/engine.h"
+#include "server/engine/eraser.h"
 #include "server/engine/reader.h"
 #include "server/engine/settings_cache.h"
 #include "server/engine/settings_editor.h"
@@ -19,6 +20,7 @@ struct Backend {
   engine::Reader& reader;
   engine::SettingsCache& settings;
   engine::SettingsEditor& editor;
+  engine::Eraser& eraser;
   payments::Processor& processor;
   watch::Feed& feed;
   access::KeyEditor& keys;

@@ -8,10 +8,6 @@
 #include "server/log_line.h"
 #include "storage/uuid.h"
 
-namespace orderd::errors {
-absl::Status rate_limited(std::chrono::milliseconds retry_delay);
-}
-
 namespace orderd::rpc {
 namespace {
 

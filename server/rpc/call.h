@@ -27,6 +27,7 @@
 #include "server/orders/create.h"
 #include "server/orders/delivery_states.h"
 #include "server/orders/emails.h"
+#include "server/orders/erase.h"
 #include "server/orders/errors.h"
 #include "server/orders/import.h"
 #include "server/orders/invoice.h"

@@ -26,7 +26,8 @@ using OrderServiceBase =
                S::WithRawCallbackMethod_RetryEmail, S::WithRawCallbackMethod_AddNote,
                S::WithRawCallbackMethod_UpdateNote, S::WithRawCallbackMethod_DeleteNote,
                S::WithRawCallbackMethod_ListNotes, S::WithRawCallbackMethod_ListOrderEvents,
-               S::WithRawCallbackMethod_WatchOrders>::Base;
+               S::WithRawCallbackMethod_WatchOrders, S::WithRawCallbackMethod_EraseCustomerData,
+               S::WithRawCallbackMethod_ListErasures>::Base;
 }  // namespace detail
 
 /// The adapters of `orders.v1.OrderService`: a request becomes a command or a read, an answer
@@ -71,6 +72,8 @@ class OrderService final : public detail::OrderServiceBase {
   Unary* ListNotes(Context* context, const Bytes* in, Bytes* out) override;
   Unary* ListOrderEvents(Context* context, const Bytes* in, Bytes* out) override;
   grpc::ServerWriteReactor<Bytes>* WatchOrders(Context* context, const Bytes* in) override;
+  Unary* EraseCustomerData(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* ListErasures(Context* context, const Bytes* in, Bytes* out) override;
 
  private:
   const Guard& guard_;

@@ -40,6 +40,8 @@ constexpr Permission kPermissions[] = {
     {kOrders, "ListNotes", pb::ROLE_VIEWER},
     {kOrders, "ListOrderEvents", pb::ROLE_VIEWER},
     {kOrders, "WatchOrders", pb::ROLE_VIEWER},
+    {kOrders, "EraseCustomerData", pb::ROLE_ADMIN},
+    {kOrders, "ListErasures", pb::ROLE_ADMIN},
     {kSettings, "CreateOrderState", pb::ROLE_ADMIN},
     {kSettings, "GetOrderState", pb::ROLE_VIEWER},
     {kSettings, "ListOrderStates", pb::ROLE_VIEWER},

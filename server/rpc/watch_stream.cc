@@ -162,7 +162,7 @@ void WatchStream::look() {
       if (Clock::now() - started_ > kBeginPatience) {
         fail(errors::database_unavailable(kRetryDelay));
       }
-    } else if (source_ == Source::kFeed && writing_ && backend_.feed.read(position_, 0).behind) {
+    } else if (source_ == Source::kFeed && writing_ && backend_.feed.read(position_, 0).evicted) {
       // It need not wait until the message that is on its way is read, which may be never.
       fail(errors::watch_too_slow());
     }

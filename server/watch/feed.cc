@@ -25,6 +25,12 @@ constexpr milliseconds kTick{250};
 constexpr milliseconds kAfterFailure{500};
 constexpr std::chrono::seconds kSessionWait{2};
 
+bool erases(const Change& change) {
+  return std::any_of(change.events.begin(), change.events.end(), [](const auto& event) {
+    return event.type == pb::OrderEvent::kCustomerErasedFieldNumber;
+  });
+}
+
 }  // namespace
 
 Feed::Feed(storage::Storage& storage, const Options& options)
@@ -64,6 +70,7 @@ Feed::Page Feed::read(std::int64_t after, std::size_t limit) const {
   const std::int64_t behind = position_ - after;
   if (!known_ || behind > static_cast<std::int64_t>(ring_.size())) {
     page.behind = true;
+    page.evicted = !known_ || after < evicted_;
   } else if (behind > 0) {
     const auto first = ring_.end() - behind;
     const auto count = std::min<std::int64_t>(behind, static_cast<std::int64_t>(limit));
@@ -124,11 +131,24 @@ void Feed::take_handed(std::unique_lock<std::mutex>& lock) {
 void Feed::append(std::vector<ChangePtr> changes) {
   for (ChangePtr& change : changes) {
     if (change->position != position_ + 1) continue;  // known already
+    if (erases(*change)) forget_order(change->order_id);
     position_ = change->position;
     ring_bytes_ += change->bytes;
     ring_.push_back(std::move(change));
   }
   while (ring_.size() > options_.changes || (ring_bytes_ > options_.bytes && ring_.size() > 1)) {
+    evicted_ = ring_.front()->position;
+    ring_bytes_ -= ring_.front()->bytes;
+    ring_.pop_front();
+  }
+}
+
+void Feed::forget_order(const Uuid& order_id) {
+  // What is kept has no gaps, so all that is older goes as well.
+  const auto last = std::find_if(ring_.rbegin(), ring_.rend(), [&](const ChangePtr& change) {
+    return change->order_id == order_id;
+  });
+  for (auto count = ring_.rend() - last; count > 0; --count) {
     ring_bytes_ -= ring_.front()->bytes;
     ring_.pop_front();
   }

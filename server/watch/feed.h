@@ -62,6 +62,8 @@ class Feed final : public engine::CommitListener {
   struct Page {
     /// The changes that follow are not kept here any more: ask the database.
     bool behind = false;
+    /// They had to make room for newer ones, rather than that they were erased.
+    bool evicted = false;
     std::vector<ChangePtr> changes;
   };
   /// The changes behind a position that a watcher got from here, at most `limit`.
@@ -117,6 +119,9 @@ class Feed final : public engine::CommitListener {
   /// Takes over what the engine has handed over, if that is what comes next.
   void take_handed(std::unique_lock<std::mutex>& lock);
   void forget();
+  /// Lets go of what was kept of an order whose customer was erased; who is behind asks the
+  /// database, where it is erased too.
+  void forget_order(const Uuid& order_id);
   void answered();
 
   storage::Storage& storage_;
@@ -141,6 +146,8 @@ class Feed final : public engine::CommitListener {
   /// The last changes, up to `position_`.
   std::deque<ChangePtr> ring_;
   std::size_t ring_bytes_ = 0;
+  /// The last change that had to make room.
+  std::int64_t evicted_ = 0;
   bool news_ = false;
   bool beginners_ = false;
   bool must_read_ = false;

@@ -135,6 +135,8 @@ class FakeServer {
   std::function<void(const pb::RetryEmailRequest&, pb::RetryEmailResponse&)> on_retry_email;
   std::function<void(const pb::ListOrderEventsRequest&, pb::ListOrderEventsResponse&)>
       on_list_events;
+  std::function<void(const pb::EraseCustomerDataRequest&, pb::EraseCustomerDataResponse&)> on_erase;
+  std::function<void(const pb::ListErasuresRequest&, pb::ListErasuresResponse&)> on_list_erasures;
   std::function<void(const sandbox::AuthorizeRequest&, sandbox::AuthorizeResponse&)> on_authorize;
   /// `attempt` counts the streams from 0.
   std::function<grpc::Status(int attempt, grpc::ServerContext&, ImportStream&)> on_import;
@@ -220,6 +222,8 @@ class FakeServer {
     UNARY(ListEmails, fake_.on_list_emails)
     UNARY(RetryEmail, fake_.on_retry_email)
     UNARY(ListOrderEvents, fake_.on_list_events)
+    UNARY(EraseCustomerData, fake_.on_erase)
+    UNARY(ListErasures, fake_.on_list_erasures)
 
     grpc::Status ImportOrders(grpc::ServerContext* context, ImportStream* stream) override {
       const auto status = fake_.enter("ImportOrders", *context, pb::ImportOrdersRequest());

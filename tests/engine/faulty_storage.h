@@ -68,6 +68,14 @@ class FaultyStorage final : public storage::Storage {
   void record_api_key_uses(std::span<const storage::ApiKeyUse> uses) override {
     real_->record_api_key_uses(uses);
   }
+  storage::ErasureRow begin_erasure(const storage::ErasureRow& row) override {
+    return real_->begin_erasure(row);
+  }
+  storage::ErasureRow record_erasure(const Uuid& erasure_id,
+                                     std::span<const storage::ErasedOrder> skipped,
+                                     std::optional<Micros> complete_time) override {
+    return real_->record_erasure(erasure_id, skipped, complete_time);
+  }
   int sweep(Micros before, int limit) override { return real_->sweep(before, limit); }
   void make_durable() override { real_->make_durable(); }
   bool trim_feed(Micros now, Micros before, Micros mark_interval) override {
@@ -142,6 +150,9 @@ class FaultyStorage final : public storage::Storage {
         }
         return free.empty() ? std::vector<storage::OrderVersion>{} : real_->lock_orders(free, mode);
       });
+    }
+    storage::OrderRecords load_records(std::span<const Uuid> order_ids) override {
+      return real_->load_records(order_ids);
     }
     void save(const storage::ChangeSet& changes) override {
       if (const auto hook = owner_.hooks()->on_save) hook(changes);

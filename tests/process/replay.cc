@@ -84,6 +84,7 @@ void apply_event(const pb::OrderEvent& event, pb::Order& order) {
       }
       break;
     case pb::OrderEvent::kEmailChanged:
+    case pb::OrderEvent::kCustomerErased:
       break;
     case pb::OrderEvent::PAYLOAD_NOT_SET:
       ADD_FAILURE() << "an event of an unknown type";

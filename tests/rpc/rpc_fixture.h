@@ -237,8 +237,11 @@ class RpcTest : public DatabaseTest {
           editor(storage, settings),
           keyring(keys_may_be_missing, wall_clock),
           keys(storage, keyring, wall_clock),
+          eraser(storage, engine),
           accounts({}),
-          processor(engine, reader, accounts, io, options) {}
+          processor(engine, reader, accounts, io, options) {
+      eraser.set_secret(storage.secret());
+    }
     ~Parts() {
       processor.stop();
       io.stop();
@@ -246,7 +249,7 @@ class RpcTest : public DatabaseTest {
     }
 
     rpc::Backend backend(std::string secret) {
-      return {engine, reader, settings, editor, processor, feed, keys, std::move(secret)};
+      return {engine, reader, settings, editor, eraser, processor, feed, keys, std::move(secret)};
     }
 
     engine::OrderCache cache;
@@ -257,6 +260,7 @@ class RpcTest : public DatabaseTest {
     engine::SettingsEditor editor;
     access::Keyring keyring;
     access::KeyEditor keys;
+    engine::Eraser eraser;
     boost::asio::io_context io;
     payments::Accounts accounts;
     payments::Processor processor;

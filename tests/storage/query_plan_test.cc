@@ -290,12 +290,22 @@ TEST_P(QueryPlanTest, ReadsByKey) {
     check("count_orders_with_method", {});
     read->orders_in_state("new", 10);
     check("orders_in_state", {});
+    for (const auto& after : {std::optional<storage::ListQuery::Keyset>(),
+                              std::optional(storage::ListQuery::Keyset{2000, ids[0]})}) {
+      read->list_customer_orders({"c", ""}, after, 50);
+      read->list_customer_orders({"", "a@example.com"}, after, 50);
+      check("list_customer_orders", {});
+      read->list_erasures("", after, 50);
+      read->list_erasures("p", after, 50);
+      check("list_erasures", {});
+    }
     read.reset();
     auto write = begin_write();
     write->lock_orders(ids, storage::LockMode::kWait);
     write->any_order_in("new");
     write->any_order_with_delivery_state("pending");
     write->any_order_with_method("express");
+    write->load_records(ids);
     write.reset();  // MariaDB takes the locks to explain
     check("writes", {});
   }

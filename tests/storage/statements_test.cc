@@ -100,6 +100,9 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
                                                                                        {}};
     changes.notes_deleted.push_back({order.id, Uuid::generate()});
     changes.events.push_back(event_row(order.id, order.version, 0));
+    changes.events_updated.push_back(event_row(order.id, order.version, 0));
+    changes.snapshots_erased.push_back({order.id, Uuid::generate()});
+    changes.erased_orders.push_back({changes.batch_key, order.id, {}, 1});
   }
   return changes;
 }
@@ -121,6 +124,7 @@ TEST_P(StatementsTest, ABatchOfManyCostsWhatABatchOfOneCosts) {
       auto write = begin_write();
       write->lock_orders(ids, storage::LockMode::kWait);
       write->load_orders(ids);
+      write->load_records(ids);
       write->save(changes);
       const auto positions = write->take_positions(size, 1, kLate + size);
       std::vector<storage::FeedRow> rows(static_cast<std::size_t>(size));

@@ -137,6 +137,7 @@ StoredOrder rich_order() {
     payment.set_revision(INT64_MAX);
   }
   order.set_note_count(2);
+  *order.mutable_customer_erase_time() = storage::to_timestamp(1'700'000'000'123'456);
   pb::Cancellation& cancellation = *order.mutable_cancellation();
   cancellation.set_status(pb::CANCELLATION_STATUS_COMPLETED);
   cancellation.set_reason(long_text(kNasty, 1000));
