@@ -98,7 +98,7 @@ class CommandLine::File : public CLI::ConfigBase {
     const std::string text(std::istreambuf_iterator<char>(input), {});
     check_comments(text);
     std::istringstream again(text);
-    std::vector<CLI::ConfigItem> items;
+    std::vector<CLI::ConfigItem> taken;
     for (CLI::ConfigItem& item : ConfigBase::from_config(again)) {
       const CLI::Option* option = owner_.app_.get_option_no_throw("--" + item.name);
       if (!item.parents.empty() || item.name == "++" || item.name == "--") {
@@ -110,17 +110,17 @@ class CommandLine::File : public CLI::ConfigBase {
       }
       if (environment_of(*option) != nullptr) continue;
       owner_.from_file_.insert(item.name);
-      const auto same = std::find_if(items.begin(), items.end(),
+      const auto same = std::find_if(taken.begin(), taken.end(),
                                      [&](const auto& other) { return other.name == item.name; });
-      if (same == items.end()) {
-        items.push_back(std::move(item));
+      if (same == taken.end()) {
+        taken.push_back(std::move(item));
       } else if (option->get_items_expected_max() > 1) {
         same->inputs.insert(same->inputs.end(), item.inputs.begin(), item.inputs.end());
       } else {
         fail(line_of(text, item.name), "\"" + item.name + "\" is given twice");
       }
     }
-    return items;
+    return taken;
   }
 
  private:

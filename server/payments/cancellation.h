@@ -49,7 +49,7 @@ class Cancellations : public std::enable_shared_from_this<Cancellations> {
     /// Whether to wait for the attempts of others, which is never longer than they last.
     bool waits = false;
     /// Of the call that began it, if there is one.
-    engine::TraceContext trace;
+    engine::TraceContext trace{};
     /// Hears of the order after each command; destroyed when the driving ends.
     std::function<void(const engine::Answer&)> progress;
     Work work;
