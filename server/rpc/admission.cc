@@ -30,7 +30,8 @@ Refusals::Refusals() {
 
 const grpc::Status& Refusals::overloaded() {
   const std::uint32_t number = next();
-  const auto grown = kShortest + std::chrono::duration_cast<milliseconds>(number * kGrowth);
+  const std::uint32_t rate = std::max(number, in_last_second_.load(std::memory_order_relaxed));
+  const auto grown = kShortest + std::chrono::duration_cast<milliseconds>(rate * kGrowth);
   const auto steps = static_cast<std::uint32_t>(std::min(grown, kLongest) / kStep);
   // Multiples of an odd number, so all steps get their share.
   const std::uint32_t spread = (number * 2'654'435'761u >> 16) % (steps + 1);
@@ -41,9 +42,13 @@ std::uint32_t Refusals::next() {
   const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(
                                std::chrono::steady_clock::now().time_since_epoch())
                                .count();
-  if (second_.load(std::memory_order_relaxed) != now && second_.exchange(now) != now) {
-    const std::uint32_t before = in_second_.exchange(0);
-    spdlog::warn("calls are refused since there are too many; {} were when it was last so", before);
+  if (second_.load(std::memory_order_relaxed) != now) {
+    if (const std::int64_t last = second_.exchange(now); last != now) {
+      const std::uint32_t count = in_second_.exchange(0);
+      in_last_second_ = last == now - 1 ? count : 0;
+      spdlog::warn("calls are refused since there are too many; {} were in the second before",
+                   in_last_second_.load());
+    }
   }
   return in_second_.fetch_add(1, std::memory_order_relaxed);
 }

@@ -32,8 +32,8 @@ class Slots {
 /// many of them. Thread-safe.
 ///
 /// Each asks for another delay, so that callers do not come back all at once; the more there are in
-/// a second, the longer the delays, up to kLongest: so callers that heed them load a server that is
-/// full with about as many calls whatever their number, and still all are back soon.
+/// this second or were in the last one, the longer the delays: so callers that heed them are a
+/// small load, and still all are back in 1.5 s.
 class Refusals {
  public:
   Refusals();
@@ -50,6 +50,7 @@ class Refusals {
   std::vector<grpc::Status> by_delay_;
   std::atomic<std::int64_t> second_ = 0;
   std::atomic<std::uint32_t> in_second_ = 0;
+  std::atomic<std::uint32_t> in_last_second_ = 0;
 };
 
 }  // namespace orderd::rpc
