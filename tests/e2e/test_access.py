@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import ssl
 import subprocess
 import threading
@@ -334,10 +335,17 @@ def test_secrets_are_nowhere_and_decisions_in_the_audit_log(tmp_path):
         for bad in (None, "nonsense", almost):
             with refused(*UNAUTHENTICATED):
                 ask(server, bad)
+        moved = audit.rename(tmp_path / "audit.1")
+        server.process.send_signal(signal.SIGHUP)
+        within(10, "a new audit log begins", audit.exists)
+        with refused(*DENIED):
+            server.settings.CreateOrderState(settings_service_pb2.CreateOrderStateRequest(),
+                                             **bearer(key))
     finally:
         assert server.stop() == 0
     secret = key.split("_", 2)[2]
-    log, trail = server.log(), audit.read_text()
+    log, trail = server.log(), moved.read_text()
+    assert json.loads(audit.read_text())["method"] == "CreateOrderState"
     stored = b"".join(file.read_bytes() for file in tmp_path.glob("orders.db*"))
     assert hashlib.sha256(secret.encode()).digest() in stored
     assert secret.encode() not in stored and admin_key.encode() not in stored
