@@ -26,6 +26,7 @@ class Onlooker final : public watch::Watcher {
     changed_.notify_all();
   }
   void end() override {}
+  std::int64_t position() const override { return 0; }
 
   const watch::Feed& feed_;
   std::mutex mutex_;
