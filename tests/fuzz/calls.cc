@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "orders/sandbox/v1/sandbox.pb.h"
+#include "orders/v1/access_service.pb.h"
 #include "orders/v1/order_service.pb.h"
 #include "orders/v1/settings_service.pb.h"
 #include "storage/model.h"
@@ -53,6 +54,7 @@ const Methods& methods() {
     auto* found = new Methods;
     for (const auto* file : {pb::CreateOrderRequest::descriptor()->file(),
                              pb::CreateOrderStateRequest::descriptor()->file(),
+                             pb::CreateApiKeyRequest::descriptor()->file(),
                              ::orders::sandbox::v1::AuthorizeRequest::descriptor()->file()}) {
       for (int s = 0; s < file->service_count(); ++s) {
         for (int m = 0; m < file->service(s)->method_count(); ++m) {

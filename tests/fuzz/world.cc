@@ -20,12 +20,16 @@
 #include "orders/sandbox/v1/sandbox.pb.h"
 #include "orders/v1/order_service.pb.h"
 #include "orders/v1/settings_service.pb.h"
+#include "server/access/key_editor.h"
+#include "server/access/keyring.h"
 #include "server/engine/engine.h"
+#include "server/engine/eraser.h"
 #include "server/engine/reader.h"
 #include "server/engine/settings_editor.h"
 #include "server/ops/gateways.h"
 #include "server/payments/processor.h"
 #include "server/payments/sandbox.h"
+#include "server/rpc/access_service.h"
 #include "server/rpc/order_service.h"
 #include "server/rpc/sandbox_service.h"
 #include "server/rpc/settings_service.h"
@@ -121,6 +125,7 @@ payments::Accounts::Limits patient() {
 
 struct World::Parts {
   Parts() {
+    eraser.set_secret(storage->secret());
     auto shop = std::make_unique<payments::Sandbox>(directory.path + "/ledger", wall_clock);
     sandbox = shop.get();
     accounts.add("shop", std::move(shop));
@@ -128,6 +133,7 @@ struct World::Parts {
     grpc::ServerBuilder builder;
     builder.RegisterService(&orders);
     builder.RegisterService(&settings_service);
+    builder.RegisterService(&access_service);
     builder.RegisterService(&sandbox_service);
     server = builder.BuildAndStart();
     channel = server->InProcessChannel({});
@@ -165,16 +171,21 @@ struct World::Parts {
   engine::Engine engine{*storage, cache, settings, {}, &feed};
   engine::Reader reader{*storage, cache, {}};
   engine::SettingsEditor editor{*storage, settings};
+  access::Keyring keyring{false, wall_clock};
+  access::KeyEditor keys{*storage, keyring, wall_clock};
+  engine::Eraser eraser{*storage, engine};
   boost::asio::io_context io;
   payments::Accounts accounts{patient()};
   payments::Sandbox* sandbox = nullptr;
   payments::Processor processor{engine, reader, accounts, io, {}};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
   std::thread timers{[this] { io.run(); }};
-  rpc::Backend backend{engine, reader, settings, editor, processor, feed, storage->secret()};
+  rpc::Backend backend{engine,    reader, settings, editor,           eraser,
+                       processor, feed,   keys,     storage->secret()};
   rpc::Guard guard;
   rpc::OrderService orders{guard, backend};
   rpc::SettingsService settings_service{guard, backend};
+  rpc::AccessService access_service{guard, backend};
   rpc::SandboxService sandbox_service{guard, backend};
   std::unique_ptr<grpc::Server> server;
   std::shared_ptr<grpc::Channel> channel;
