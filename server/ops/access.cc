@@ -28,7 +28,43 @@ std::string file_of(const std::string& location) {
   return location.starts_with(kVariable) ? std::string() : location;
 }
 
+/// Throws std::runtime_error.
+std::string read_admin_key(const std::string& location) {
+  const std::string file = file_of(location);
+  std::string text;
+  std::string what;
+  if (file.empty()) {
+    const std::string variable = location.substr(kVariable.size());
+    const char* value = std::getenv(variable.c_str());
+    if (value != nullptr) text = value;
+    what = "the environment variable " + variable;
+  } else {
+    text = access::read_file(file);
+    what = "the file " + file;
+  }
+  const std::string_view key = rules::trimmed(text);
+  if (key.size() < kMinAdminKey) {
+    throw std::runtime_error(what + " has no admin key of at least " +
+                             std::to_string(kMinAdminKey) +
+                             " characters; `openssl rand -hex 32` makes one");
+  }
+  return access::secret_hash(key);
+}
+
 }  // namespace
+
+void check_admin_key(const AccessConfig& access) {
+  if (!access.admin_key_file.empty()) read_admin_key(access.admin_key_file);
+}
+
+void check_tls(const TlsConfig& tls) {
+  if (!tls.certificate.empty()) {
+    access::TlsStore({tls.certificate, tls.key, tls.client_ca});
+  }
+  if (!tls.client_ca.empty()) {
+    access::ClientCertificates({tls.client_ca, tls.client_roles, tls.client_crl});
+  }
+}
 
 Access::Access(const Config& config, storage::Storage& storage)
     : config_(config),
@@ -39,7 +75,7 @@ Access::Access(const Config& config, storage::Storage& storage)
       admin_key_stamp_({file_of(config.access.admin_key_file)}) {
   if (!config.access.admin_key_file.empty()) {
     admin_key_stamp_.changed();
-    read_admin_key();
+    keyring_.set_admin_key(read_admin_key(config.access.admin_key_file));
   }
   const TlsConfig& tls = config.tls;
   if (!tls.certificate.empty()) {
@@ -117,35 +153,12 @@ void Access::refresh_files() {
   if (certificates_) certificates_->refresh();
   if (!file_of(config_.access.admin_key_file).empty() && admin_key_stamp_.changed()) {
     try {
-      read_admin_key();
+      keyring_.set_admin_key(read_admin_key(config_.access.admin_key_file));
       spdlog::info("the admin key is read again");
     } catch (const std::runtime_error& error) {
       spdlog::error("the admin key stays as it was, since {}", error.what());
     }
   }
-}
-
-void Access::read_admin_key() {
-  const std::string& location = config_.access.admin_key_file;
-  const std::string file = file_of(location);
-  std::string text;
-  std::string what;
-  if (file.empty()) {
-    const std::string variable = location.substr(kVariable.size());
-    const char* value = std::getenv(variable.c_str());
-    if (value != nullptr) text = value;
-    what = "the environment variable " + variable;
-  } else {
-    text = access::read_file(file);
-    what = "the file " + file;
-  }
-  const std::string_view key = rules::trimmed(text);
-  if (key.size() < kMinAdminKey) {
-    throw std::runtime_error(what + " has no admin key of at least " +
-                             std::to_string(kMinAdminKey) +
-                             " characters; `openssl rand -hex 32` makes one");
-  }
-  keyring_.set_admin_key(access::secret_hash(key));
 }
 
 void Access::write_uses() {

@@ -17,6 +17,10 @@
 
 namespace orderd::ops {
 
+/// Whether the files can be used; creates nothing. Throw std::runtime_error, which says what to do.
+void check_admin_key(const AccessConfig& access);
+void check_tls(const TlsConfig& tls);
+
 /// Who may reach the server and what they may do, as the configuration says.
 class Access {
  public:
@@ -46,7 +50,6 @@ class Access {
 
  private:
   void refresh_files();
-  void read_admin_key();
   void write_uses();
 
   const Config config_;

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "server/ops/access.h"
 #include "server/ops/gateways.h"
 #include "server/ops/mail.h"
 #include "storage/database.h"
@@ -61,6 +62,11 @@ int check_config(const Config& config) {
     check("", [&] { check_gateway(config, account); });
   }
   check("", [&] { Mail mail(config.mail); });
+  check("", [&] { check_admin_key(config.access); });
+  check("", [&] { check_tls(config.tls); });
+  if (!config.access.audit_log.empty()) {
+    check("can't write the audit log: ", [&] { check_file_place(config.access.audit_log); });
+  }
   return exit_code;
 }
 

@@ -93,9 +93,10 @@ class Site {
     expect_unavailable(strict_.create_order(empty_order()).status());
   }
 
-  /// `cut`: what stood still is lost, as when a firewall has forgotten the connections.
+  /// `cut`: what stood still is lost, and the server is told, or not.
   void mend(bool cut) {
-    if (cut) gate_.close_now();
+    if (cut && fault_ == Fault::kStopReading) gate_.forget();
+    if (cut && fault_ == Fault::kStopWriting) gate_.close_now();
     gate_.pass();
   }
 

@@ -314,6 +314,10 @@ TEST(CheckConfig, FindsWhatCannotBeUsedAndMakesNothing) {
        "--smtp-password-file"},
       {{"--smtp=smtp://h", "--email-from=a@b.example", "--email-templates=/no/such/folder"},
        "templates"},
+      {{"--admin-key-file=/no/such/key"}, "/no/such/key"},
+      {{"--admin-key-file=" + key.path()}, "admin key of at least"},
+      {{"--audit-log=/no/such/folder/audit.log"}, "audit log"},
+      {{"--tls-cert=/no/such/certificate", "--tls-key=/no/such/key"}, "/no/such/"},
   };
   for (const auto& [arguments, hint] : mistakes) {
     const auto checked = check(arguments);

@@ -51,6 +51,7 @@ class TcpGate::Impl {
   }
 
   void close_all();
+  void forget_all();
   void resume_all();
 
   const Framing framing;
@@ -93,13 +94,15 @@ class TcpGate::Impl::Link : public std::enable_shared_from_this<Link> {
 
   /// Goes on in each direction that is allowed and not under way.
   void resume() {
-    if (closed_ || !server_.is_open()) return;
+    if (closed_ || forgotten_ || !server_.is_open()) return;
     if (gate_.reading && !from_client_) forward_client();
     if (gate_.writing && !from_server_) forward_server();
   }
 
+  void forget() { forgotten_ = true; }
+
   void close() {
-    if (std::exchange(closed_, true)) return;
+    if (forgotten_ || std::exchange(closed_, true)) return;
     error_code ignored;
     client_.close(ignored);
     server_.close(ignored);
@@ -190,6 +193,7 @@ class TcpGate::Impl::Link : public std::enable_shared_from_this<Link> {
   bool from_client_ = false;  // a read or write in that direction is under way
   bool from_server_ = false;
   bool discard_answer_ = false;
+  bool forgotten_ = false;
   bool closed_ = false;
 };
 
@@ -208,6 +212,10 @@ void TcpGate::Impl::accept() {
 void TcpGate::Impl::close_all() {
   const auto links = links_;
   for (const auto& link : links) link->close();
+}
+
+void TcpGate::Impl::forget_all() {
+  for (const auto& link : links_) link->forget();
 }
 
 void TcpGate::Impl::resume_all() {
@@ -241,6 +249,10 @@ void TcpGate::stop_writing() {
 
 void TcpGate::close_now() {
   impl_->apply([this] { impl_->close_all(); });
+}
+
+void TcpGate::forget() {
+  impl_->apply([this] { impl_->forget_all(); });
 }
 
 void TcpGate::refuse() {

@@ -37,6 +37,9 @@ class TcpGate {
   void stop_writing();
   /// Closes every connection; new ones are welcome.
   void close_now();
+  /// Nothing passes any more on the connections that there are, and neither end is told, as when a
+  /// firewall has lost them; new ones are welcome.
+  void forget();
   /// Closes every connection, and each new one as soon as it is made.
   void refuse();
 
