@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <functional>
+#include <string>
+#include <utility>
 
 #include "client/client.h"
 #include "tests/client/fake_server.h"
@@ -10,6 +12,12 @@ namespace orderd::client {
 namespace {
 
 using orderd::testing::FakeServer;
+
+Options to(std::string servers) {
+  Options options;
+  options.server = std::move(servers);
+  return options;
+}
 
 class SeveralServers : public ::testing::Test {
  protected:
@@ -39,7 +47,7 @@ class SeveralServers : public ::testing::Test {
 
   std::unique_ptr<FakeServer> first_ = std::make_unique<FakeServer>();
   std::unique_ptr<FakeServer> second_ = std::make_unique<FakeServer>();
-  Client client_{{.server = "ipv4:" + first_->address() + "," + second_->address()}};
+  Client client_{to("ipv4:" + first_->address() + "," + second_->address())};
 };
 
 TEST_F(SeveralServers, AreCalledInTurn) { EXPECT_TRUE(both_are_called()); }
@@ -67,7 +75,7 @@ TEST_F(SeveralServers, OneThatGoesFailsNoCallAndIsCalledWhenItIsBack) {
 TEST_F(SeveralServers, AServerOfAnAddressIsAskedEvenIfItSaysItDoesNotServe) {
   // It may say better than anybody else why not.
   first_->say_serving(false);
-  const auto answer = Client({.server = first_->address()}).get_order({});
+  const auto answer = Client(to(first_->address())).get_order({});
   EXPECT_TRUE(answer.ok()) << answer.status();
 }
 

@@ -131,7 +131,7 @@ std::vector<std::string> names() {
 }
 
 INSTANTIATE_TEST_SUITE_P(, FuzzTest, testing::ValuesIn(names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 TEST(FuzzTargets, EachHasACorpus) {
   std::vector<std::string> all;

@@ -25,8 +25,8 @@ using boost::system::error_code;
 // Everything but the constructor runs on the gate's own thread.
 class TcpGate::Impl {
  public:
-  Impl(unsigned short upstream_port, Framing framing)
-      : framing(framing),
+  Impl(unsigned short upstream_port, Framing how)
+      : framing(how),
         upstream_(asio::ip::address_v4::loopback(), upstream_port),
         acceptor_(context_, tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
         port(acceptor_.local_endpoint().port()) {
