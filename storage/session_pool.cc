@@ -120,6 +120,7 @@ void SessionPool::give_back(std::unique_ptr<Session> session, Role role) noexcep
     // long as a dead server is waited for; new ones are opened in milliseconds.
     if (doubtful) suspects.swap(idle_);
   }
+  discarded_ += suspects.size();
   // Those who wait want different things.
   changed_.notify_all();
 }
