@@ -349,7 +349,7 @@ def test_connections_above_the_limit(tmp_path):
     server = Server(f"sqlite:{tmp_path / 'orders.db'}", options=["--max-connections", "10"])
     try:
         server.orders.CreateOrder(new_order())
-        peers = [http2.Peer(server.address).greet() for _ in range(60)]
+        peers = [http2.Peer(server.address).greet() for _ in range(30)]
         closed = sum(1 for peer in peers[9:] if peer.read_until_closed() is not None)
         assert closed == 21
         # Who is connected goes on; who goes makes room.
