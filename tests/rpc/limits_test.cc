@@ -93,15 +93,17 @@ class LimitsTest : public RpcTest {
         [note = note.get()](const grpc::Status& status) { note->result.set_value(status); });
     return note;
   }
-  /// As a client does: what finds no room is tried again.
+  /// As a client does: what finds no room is tried again, for a minute.
   pb::Order get_patiently(const std::string& order_id) {
     pb::GetOrderRequest request;
     request.set_order_id(order_id);
     pb::GetOrderResponse response;
     grpc::Status status;
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     do {
       status = send(&Orders::GetOrder, request, response);
-    } while (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    } while (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+             std::chrono::steady_clock::now() < give_up);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response.order();
   }
@@ -112,6 +114,7 @@ TEST_P(LimitsTest, CallsAboveTheLimitAreRefusedAtOnceWithADelay) {
   rpc_limits_.calls = 4;
   restart();
   const std::string id = create(new_order()).order_id();
+  wait_for_running(0);
   HeldLane held(parts_->engine);
   std::vector<std::unique_ptr<WaitingNote>> notes;
   for (int i = 0; i < 5; ++i) notes.push_back(add_note(id));
@@ -202,6 +205,7 @@ TEST_P(LimitsTest, CanceledCallsAreNotRun) {
   rpc_limits_.streams = 2 * kCalls;
   restart();
   const std::string id = create(new_order()).order_id();
+  wait_for_running(0);
   HeldLane held(parts_->engine);
   const auto commands = parts_->engine.counters().commands;
   std::vector<std::unique_ptr<WaitingNote>> notes;
