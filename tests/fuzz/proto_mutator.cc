@@ -82,7 +82,7 @@ constexpr std::array<std::string_view, 44> kTexts = {
     "'; --:x?\\\"",
 };
 
-constexpr std::array<std::string_view, 13> kNames = {"order_id",
+constexpr std::array<std::string_view, 14> kNames = {"order_id",
                                                      "payment_id",
                                                      "transaction_id",
                                                      "shipment_id",
@@ -94,7 +94,8 @@ constexpr std::array<std::string_view, 13> kNames = {"order_id",
                                                      "settings_etag",
                                                      "next_page_token",
                                                      "resume_token",
-                                                     "gateway_transaction_id"};
+                                                     "gateway_transaction_id",
+                                                     "key_id"};
 
 std::size_t below(std::size_t limit, Random& random) { return random() % limit; }
 

@@ -1,6 +1,8 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
@@ -9,6 +11,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "orders/sandbox/v1/sandbox.pb.h"
+#include "orders/v1/watch.pb.h"
 #include "storage/uuid.h"
 #include "tests/fuzz/calls.h"
 #include "tests/fuzz/fuzz.h"
@@ -23,6 +26,7 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
+namespace pb = ::orders::v1;
 namespace sandbox = ::orders::sandbox::v1;
 
 /// More make no new case, only slower ones.
@@ -46,6 +50,23 @@ bool waits(const Message& message) {
   const auto* request = dynamic_cast<const sandbox::AddFaultRequest*>(&message);
   return request != nullptr && (request->fault().kind() == sandbox::FAULT_KIND_DELAY ||
                                 request->fault().kind() == sandbox::FAULT_KIND_HANG);
+}
+
+/// A watch has no end: its first message is all that certainly comes, and those of its snapshot.
+bool is_last(const MethodDescriptor& method, const std::vector<std::string>& requests,
+             const std::string& answer) {
+  if (method.name() != "WatchOrders") return false;
+  pb::WatchOrdersRequest request;
+  pb::WatchOrdersResponse response;
+  request.ParseFromString(requests.front());
+  response.ParseFromString(answer);
+  return !request.from_snapshot() || response.snapshot_complete();
+}
+
+/// For somebody who looks at one input.
+bool tracing() {
+  static const bool wanted = std::getenv("ORDERD_FUZZ_TRACE") != nullptr;
+  return wanted;
 }
 
 void check_error(const grpc::Status& status, const MethodDescriptor& method) {
@@ -104,7 +125,13 @@ class Session {
   std::vector<std::unique_ptr<Message>> send(const MethodDescriptor& method,
                                              const std::vector<std::string>& requests) {
     std::vector<std::string> bytes;
-    const grpc::Status status = world_.call(method, requests, bytes);
+    const grpc::Status status = world_.call(
+        method, requests,
+        [&](const std::string& answer) { return is_last(method, requests, answer); }, bytes);
+    if (tracing()) {
+      std::fprintf(stderr, "%s: %d %s\n", method.name().c_str(), status.error_code(),
+                   status.error_message().c_str());
+    }
     if (!status.ok()) check_error(status, method);
     std::vector<std::unique_ptr<Message>> answers;
     for (const auto& each : bytes) {

@@ -1,5 +1,6 @@
 #include <google/protobuf/text_format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -29,8 +30,8 @@ const std::string kEuros = "{ currency_code: 'EUR' amount_minor: ";
 const std::string kOrder = R"(
   order_number: 'A-1'
   customer { name: 'Ada' email: 'ada@example.com' phone: '1' }
-  billing_address { name: 'Ada' lines: 'Street 1' city: 'Berlin' postal_code: '1' region_code: 'DE' }
-  shipping_address { name: 'Ada' lines: 'Street 1' city: 'Berlin' postal_code: '1' region_code: 'DE' }
+  billing_address { name: 'Ada' line1: 'Street 1' city: 'Berlin' postal_code: '1' country_code: 'DE' }
+  shipping_address { name: 'Ada' line1: 'Street 1' city: 'Berlin' postal_code: '1' country_code: 'DE' }
   items { sku: 'CUP' quantity: 2 unit_price { currency_code: 'EUR' amount_minor: 1000 }
           shipment_method_id: 'standard' }
   items { item_id: 'plate' sku: 'PLATE' quantity: 3 unit_price { currency_code: 'EUR' amount_minor: 300 }
@@ -40,6 +41,10 @@ const std::string kOrder = R"(
   labels { key: 'channel' value: 'web' }
   order_time { seconds: 1700000000 }
 )";
+
+const std::string kExpress =
+    "method { method_id: 'express' display_name: 'Express' enabled: true tracking_url_template: "
+    "'https://x.example/{tracking_number}' }";
 
 const std::string kRequestId = "request_id: '00000000-0000-4000-8000-00000000000";
 
@@ -90,7 +95,8 @@ std::vector<Texts> requests() {
        {"UpdateNote", "order_id: '$order_id0' note_id: '$note_id0' body: 'hello again'"},
        {"ListNotes", "order_id: '$order_id0' page_size: 1"},
        {"DeleteNote", "order_id: '$order_id0' note_id: '$note_id0'"}},
-      {kCreate,
+      {{"CreateShipmentMethod", kExpress},
+       kCreate,
        {"UpdateShipments",
         "order_id: '$order_id0' changes { set_delivery_state { selection { all: "
         "true } delivery_state_id: 'confirmed' } } changes { set_tracking_numbers "
@@ -145,7 +151,8 @@ std::vector<Texts> requests() {
        {"ResolveTransaction",
         "order_id: '$order_id0' transaction_id: '$transaction_id0' status: "
         "TRANSACTION_STATUS_SUCCEEDED reason: 'r'"}},
-      {{"ImportOrders", "order {" + kOrder +
+      {{"CreateShipmentMethod", kExpress},
+       {"ImportOrders", "order {" + kOrder +
                             "} state_id: 'completed' invoice_number: 'I-1' notes { author: 'a' "
                             "body: 'b' } payments "
                             "{ gateway_account: 'external' gateway_reference: 'r' authorized " +
@@ -173,12 +180,21 @@ std::vector<Texts> requests() {
       {{"CreateShipmentMethod",
         "method { method_id: 'drone' display_name: 'Drone' enabled: true "
         "tracking_url_template: 'https://x.example/{tracking_number}' }"},
-       {"UpdateShipmentMethod", "method { method_id: 'express' } update_mask { paths: 'enabled' }"},
+       {"UpdateShipmentMethod", "method { method_id: 'drone' } update_mask { paths: 'enabled' }"},
        {"DeleteShipmentMethod", "method_id: 'pickup'"},
-       {"CreateDeliveryState", "state { state_id: 'lost' display_name: 'Lost' }"},
+       {"CreateDeliveryState",
+        "state { delivery_state_id: 'lost' display_name: 'Lost' category: DELIVERY_CATEGORY_OPEN "
+        "}"},
        {"ListDeliveryStates", ""},
        {"ListShipmentMethods", ""},
-       {"DeleteDeliveryState", "state_id: 'lost'"}},
+       {"DeleteDeliveryState", "delivery_state_id: 'lost'"}},
+      {kCreate,
+       {"EraseCustomerData", "email: 'ada@example.com' include_open: true"},
+       {"ListErasures", "page_size: 1"},
+       {"GetOrder", "order_id: '$order_id0'"}},
+      {{"CreateApiKey", kRequestId + "5' name: 'ci' role: ROLE_VIEWER"},
+       {"ListApiKeys", "page_size: 1"},
+       {"RevokeApiKey", "key_id: '$key_id0'"}},
   };
 }
 
@@ -198,7 +214,10 @@ void write_requests(const std::filesystem::path& directory) {
     }
     write(directory / "requests", static_cast<int>(i), write_calls(calls));
     // Its other calls it leaves out.
-    if (lists[i].front().first == "CreateOrder" || lists[i].front().first == "ImportOrders") {
+    const bool has_order = std::any_of(calls.begin(), calls.end(), [](const Call& call) {
+      return call.method == "CreateOrder" || call.method == "ImportOrders";
+    });
+    if (has_order) {
       write(directory / "rules", static_cast<int>(i), write_calls(calls));
     }
   }

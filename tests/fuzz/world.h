@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,10 +25,12 @@ class World {
   /// As a server that has just been installed, except for the positions of its feed.
   void reset();
 
-  /// Sends the messages and gives the answers: all of them, or of a stream that has no end the
-  /// first few. The end of the call must come within a minute.
+  /// Sends the messages and gives the answers: all of them, or up to the first that is the `last`
+  /// that is wanted. The end of the call must come within a minute.
   grpc::Status call(const google::protobuf::MethodDescriptor& method,
-                    const std::vector<std::string>& requests, std::vector<std::string>& answers);
+                    const std::vector<std::string>& requests,
+                    const std::function<bool(const std::string&)>& last,
+                    std::vector<std::string>& answers);
 
   /// What the order is in the database must be what the server says it is, and make sense.
   void check_order(const std::string& order_id);
