@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <string_view>
 
 namespace orderd::rpc {
@@ -24,12 +25,17 @@ std::string_view bearer_token(std::string_view value) {
 }
 
 /// In PEM, the caller's own first; empty if it showed none.
-std::string_view certificates_of(const grpc::CallbackServerContext& context) {
+std::string certificates_of(const grpc::CallbackServerContext& context) {
   const auto connection = context.auth_context();
   if (connection == nullptr) return {};
-  const auto chain = connection->FindPropertyValues(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
-  return chain.empty() ? std::string_view()
-                       : std::string_view(chain.front().data(), chain.front().size());
+  std::string pem;
+  // OpenSSL's chain on the side of the server is without the certificate itself.
+  for (const char* name :
+       {GRPC_X509_PEM_CERT_PROPERTY_NAME, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME}) {
+    const auto values = connection->FindPropertyValues(name);
+    if (!values.empty()) pem.append(values.front().data(), values.front().size());
+  }
+  return pem;
 }
 
 }  // namespace
@@ -46,7 +52,7 @@ access::Identified AccessAuthenticator::identify(const grpc::CallbackServerConte
     return keyring_.identify(token);
   }
   if (certificates_ != nullptr) {
-    const std::string_view chain = certificates_of(context);
+    const std::string chain = certificates_of(context);
     if (!chain.empty()) return certificates_->identify(chain);
   }
   return {std::nullopt, "no credential"};

@@ -84,9 +84,9 @@ TEST_P(ClientCertificatesTest, OfEveryRoleForEveryCall) {
         EXPECT_FALSE(is_denied(status)) << status.error_message();
         EXPECT_NE(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
       } else {
-        const Failure failure = failure_of(status);
+        Failure failure = failure_of(status);
         EXPECT_EQ(failure.code, grpc::StatusCode::PERMISSION_DENIED);
-        EXPECT_EQ(failure.metadata.at("required_role"), access::role_name(permission.role));
+        EXPECT_EQ(failure.metadata["required_role"], access::role_name(permission.role));
       }
     }
   }
@@ -108,9 +108,9 @@ TEST_P(ClientCertificatesTest, ThatAreNotGood) {
 
   const Failure none = failure_of(list(connect({})));
   EXPECT_EQ(none.code, grpc::StatusCode::UNAUTHENTICATED);
-  const Failure nobody = failure_of(list(connect(ca_.issue({.common_name = "nobody"}))));
+  Failure nobody = failure_of(list(connect(ca_.issue({.common_name = "nobody"}))));
   EXPECT_EQ(nobody.code, grpc::StatusCode::PERMISSION_DENIED);
-  EXPECT_EQ(nobody.metadata.at("required_role"), "viewer");
+  EXPECT_EQ(nobody.metadata["required_role"], "viewer");
   EXPECT_EQ(audited().back().identity, "cert:nobody");
   const Failure nameless = failure_of(list(connect(ca_.issue({.common_name = "two\nlines"}))));
   EXPECT_EQ(nameless.code, grpc::StatusCode::UNAUTHENTICATED);

@@ -60,6 +60,7 @@ TEST_P(ApiKeyRowsTest, RevokedOnesAreKeptAndNotCounted) {
   tx->revoke_api_key("a1", 500, "me");
   EXPECT_EQ(tx->find_api_key("a1")->key.revoked_by(), "me");
   tx->commit();
+  tx.reset();
   EXPECT_EQ(begin_read()->api_keys_version(), 3);
   EXPECT_EQ(begin_write()->count_api_keys(), 1);
   EXPECT_EQ(begin_read()->load_api_keys(500).size(), 2u);
