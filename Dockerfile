@@ -5,6 +5,7 @@
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
+ENV CCACHE_DIR=/root/.cache/ccache
 WORKDIR /src
 # First, because they change rarely: later builds start behind this layer.
 COPY scripts/setup scripts/packages.txt scripts/

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from harness import ORDERCTL, ORDERD, ROOT, Server, all_orders, orderctl, pb
+from orders.v1 import watch_pb2
 
 DEPLOY = ROOT / "docs" / "deploy"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -213,7 +214,7 @@ def test_a_backup_under_load_is_one_moment_that_can_be_gone_back_to(database, re
             notes = restored.orders.ListNotes(pb.ListNotesRequest(order_id=order_id)).notes
             assert len(notes) == order.note_count
             events = restored.orders.ListOrderEvents(
-                pb.ListOrderEventsRequest(order_id=order_id)).events
+                watch_pb2.ListOrderEventsRequest(order_id=order_id)).events
             assert events[-1].etag == order.etag
         changed = restored.orders.AddNote(pb.AddNoteRequest(order_id=before[0], body="after"))
         assert changed.changed
