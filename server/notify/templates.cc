@@ -163,7 +163,8 @@ void check_names(const std::filesystem::path& directory) {
     }
   }
   if (error) {
-    throw std::runtime_error(fmt::format("{}: {}", directory.string(), error.message()));
+    throw std::runtime_error(
+        fmt::format("can't read the templates in {}: {}", directory.string(), error.message()));
   }
 }
 

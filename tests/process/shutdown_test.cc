@@ -5,12 +5,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "orders/v1/order_service.grpc.pb.h"
 #include "tests/process/clients.h"
 #include "tests/process/database_check.h"
-#include "tests/process/health.h"
 #include "tests/process/load.h"
 #include "tests/support/server_process.h"
 #include "tests/support/tcp_gate.h"
@@ -38,10 +39,11 @@ void wait_for_log(const ServerProcess& process, const std::string& text) {
 /// has acknowledged is there.
 class HungDatabase : public testing::Test {
  protected:
-  ServerProcess serve(const std::string& drain_timeout) {
-    return ServerProcess(
-        database_.tcp_url(gate_.port()),
-        {.listen = port_.address(), .more_arguments = {"--drain-timeout", drain_timeout}});
+  ServerProcess serve(const std::string& drain_timeout, const std::string& log_level = "warn") {
+    return ServerProcess(database_.tcp_url(gate_.port()),
+                         {.listen = port_.address(),
+                          .more_arguments = {"--drain-timeout", drain_timeout},
+                          .log_level = log_level});
   }
 
   const TestDatabase database_ = TestDatabase::mariadb();
@@ -50,52 +52,45 @@ class HungDatabase : public testing::Test {
 };
 
 TEST_F(HungDatabase, DoesNotHoldUpTheEndForLongerThanAllowed) {
-  ServerProcess process = serve("1");
   std::atomic<int> retries = 0;
   const client::Client client = patient_client(port_.address(), retries);
-  Load load({client}, 20, test_seed());
+  std::optional<Load> load;
   for (const bool writing : {false, true}) {
-    load.start(16, Load::any_of(1));
-    load.wait_for_answers(200);
+    ServerProcess process = serve("1");
+    if (!load) load.emplace(std::vector{client}, 20, test_seed());
+    load->start(16, Load::any_of(1));
+    load->wait_for_answers(100);
     writing ? gate_.stop_writing() : gate_.stop_reading();
     EXPECT_EQ(process.terminate(), 0);
     EXPECT_THAT(process.standard_error(), HasSubstr("the time to shut down is over"));
     gate_.pass();
-    process = serve("10");
-    load.wait_for_answers(200);
-    load.stop();
-    load.check(client);
+    process = serve("30");
+    load->wait_for_answers(100);
+    load->stop();
+    load->replay_all(client);
+    load->check(client);
     EXPECT_EQ(process.terminate(), 0);
     EXPECT_THAT(process.standard_error(), Not(HasSubstr("the time to shut down is over")));
-    process = serve("1");
   }
-  load.replay_all(client);
-  load.check(client);
-  EXPECT_EQ(process.terminate(), 0);
   check_database(database_.url());
 }
 
 TEST_F(HungDatabase, ASecondSignalEndsItAtOnce) {
-  for (const int signal : {SIGTERM, SIGINT}) {
-    ServerProcess process = serve("3600");
-    const auto stub = pb::OrderService::NewStub(
-        grpc::CreateChannel(process.address(), grpc::InsecureChannelCredentials()));
-    const auto made = strict_client(process.address()).create_order(empty_order());
-    ASSERT_TRUE(made.ok()) << made.status();
-    gate_.stop_writing();
-    const Health health(process.address());
-    process.send(signal);
-    health.wait_until_it_serves(false);
-    process.send(signal);
-    EXPECT_EQ(process.wait(), 0);
-    EXPECT_THAT(process.standard_error(), HasSubstr("a second signal"));
-    gate_.pass();
-    process = serve("10");
-    pb::GetOrderRequest get;
-    get.set_order_id(made->order().order_id());
-    EXPECT_TRUE(strict_client(process.address()).get_order(get).ok());
-    EXPECT_EQ(process.terminate(), 0);
-  }
+  ServerProcess process = serve("3600", "info");
+  const auto made = strict_client(process.address()).create_order(empty_order());
+  ASSERT_TRUE(made.ok()) << made.status();
+  gate_.stop_writing();
+  process.send(SIGTERM);
+  wait_for_log(process, "shutting down");
+  process.send(SIGINT);
+  EXPECT_EQ(process.wait(), 0);
+  EXPECT_THAT(process.standard_error(), HasSubstr("a second signal"));
+  gate_.pass();
+  process = serve("30");
+  pb::GetOrderRequest get;
+  get.set_order_id(made->order().order_id());
+  EXPECT_TRUE(strict_client(process.address()).get_order(get).ok());
+  EXPECT_EQ(process.terminate(), 0);
 }
 
 TEST(Shutdown, WatchersGoOnWithTheirTokenAtTheNextServer) {

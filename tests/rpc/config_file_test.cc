@@ -189,7 +189,6 @@ TEST(ConfigFile, IsNamedByTheEnvironmentToo) {
 
 TEST(ConfigFile, HoldsSeveralGatewaysAndTextsOfAllKinds) {
   for (const char* text : {"gateway = [\"a=sandbox:/x y,z\", \"b=stripe:/k\"]\n",
-                           "gateway = [\n  \"a=sandbox:/x y,z\",\n  \"b=stripe:/k\"\n]\n",
                            "gateway = \"a=sandbox:/x y,z\"\nlanes = 1\ngateway = \"b=stripe:/k\"\n",
                            "gateway = \"a=sandbox:/x y,z;b=stripe:/k\"  # two\n"}) {
     const auto parsed = parse_file(text);
