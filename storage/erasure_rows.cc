@@ -53,7 +53,7 @@ void add_counts(Session& session, std::span<pb::Erasure* const> erasures) {
   }
   in_chunks(std::span<const Uuid>(ids), [&](std::span<const Uuid> chunk) {
     Sql sql = session.sql();
-    sql << "SELECT erasure_id, COUNT(*), SUM(CASE WHEN skip_reason = '' THEN 0 ELSE 1 END),"
+    sql << "SELECT erasure_id, COUNT(*), SUM(CASE WHEN LENGTH(skip_reason) = 0 THEN 0 ELSE 1 END),"
            " SUM(emails) FROM erased_orders";
     use_primary(sql) << " WHERE erasure_id IN (";
     sql.ids(chunk) << ") GROUP BY erasure_id";
@@ -208,7 +208,6 @@ std::vector<ListQuery::Keyset> read_customer_orders(Session& session,
                                                     int limit) {
   Sql sql = session.sql();
   sql << "SELECT create_time, id FROM orders";
-  Fixed order_by = "customer_id, create_time, id";
   if (!customer.customer_id.empty()) {
     sql.either(" INDEXED BY orders_by_customer", " FORCE INDEX (orders_by_customer)");
     sql << " WHERE customer_id = " << Text{customer.customer_id};
@@ -220,13 +219,12 @@ std::vector<ListQuery::Keyset> read_customer_orders(Session& session,
     const std::string key = email_key(customer.email);
     sql.either(" INDEXED BY orders_by_email_create", " FORCE INDEX (orders_by_email_create)");
     sql << " WHERE email_key = " << Blob{key};
-    order_by = "email_key, create_time, id";
   }
   if (after) {
     sql << " AND create_time >= " << after->sort_key << " AND (create_time > " << after->sort_key
         << " OR id > " << after->id << ")";
   }
-  sql << " ORDER BY " << order_by << " LIMIT " << limit;
+  sql << " ORDER BY create_time, id LIMIT " << limit;
   std::vector<ListQuery::Keyset> orders;
   Rows rows = session.query(sql, 2);
   while (rows.next()) orders.push_back({rows.number(0), rows.id(1)});
