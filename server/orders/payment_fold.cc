@@ -308,8 +308,9 @@ void PaymentFold::take_over_payment() {
     discrepancy_ = true;
   }
   payment_.clear_expire_time();
-  if (reading_.expire_time && *reading_.expire_time > 0) {
-    *payment_.mutable_expire_time() = to_timestamp(plausible(*reading_.expire_time));
+  // One that can't be is not known; now in its place would be another one with each reading.
+  if (reading_.expire_time && *reading_.expire_time > 0 && *reading_.expire_time <= kLastTime) {
+    *payment_.mutable_expire_time() = to_timestamp(*reading_.expire_time);
   }
   *payment_.mutable_capabilities() = reading_.capabilities;
 

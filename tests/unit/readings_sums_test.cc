@@ -201,6 +201,10 @@ TEST_F(ReadingsSumsTest, AnExpiryThatIsNotSaidAnyMoreIsForgotten) {
   reading.capabilities.set_multi_capture(false);
   const auto change = fold(reading);
   EXPECT_FALSE(payment().has_expire_time());
+  // Nor is there one that no calendar has.
+  reading.expire_time = std::numeric_limits<Micros>::max();
+  fold(reading);
+  EXPECT_FALSE(payment().has_expire_time());
   EXPECT_FALSE(payment().capabilities().multi_capture());
   EXPECT_EQ(payment().revision(), revision) << "no transaction was written";
   EXPECT_THAT(change.outcome.differences(0).transactions(), IsEmpty());
