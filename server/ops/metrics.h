@@ -68,7 +68,7 @@ class MetricsServer {
   MetricsServer(const std::string& address, const Metrics& metrics, const Sources& sources);
   ~MetricsServer();
 
-  int port() const;
+  int port() const { return port_; }
 
   /// Reads what waits in the database, as it does by itself every few seconds. An error is logged,
   /// and what was read before stays.
@@ -77,6 +77,10 @@ class MetricsServer {
  private:
   class Snapshot;
 
+  void close();
+
+  const std::string host_;
+  int port_ = 0;
   const std::shared_ptr<prometheus::Collectable> heard_;
   const std::shared_ptr<Snapshot> snapshot_;
   std::unique_ptr<prometheus::Exposer> exposer_;

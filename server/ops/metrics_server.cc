@@ -1,13 +1,20 @@
+#include <utility>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <stdexcept>
-#include <utility>
 #include <vector>
 
+#include "server/ops/config.h"
 #include "server/ops/logging.h"
 #include "server/ops/metrics.h"
 #include "server/ops/process.h"
@@ -16,6 +23,7 @@
 namespace orderd::ops {
 namespace {
 
+using boost::asio::ip::tcp;
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
@@ -25,6 +33,12 @@ constexpr std::chrono::seconds kInterval{5};
 constexpr std::chrono::seconds kSessionWait{2};
 /// What waits is counted up to here: counting takes time too.
 constexpr int kMostCounted = 10'000;
+
+/// As a resolver takes it: an IPv6 address without its brackets.
+std::string plain_host(const std::string& address) {
+  const std::string host = host_of(address);
+  return host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
+}
 
 double to_seconds(Micros time) { return static_cast<double>(time) / 1e6; }
 
@@ -234,7 +248,8 @@ class MetricsServer::Snapshot : public prometheus::Collectable {
 
 MetricsServer::MetricsServer(const std::string& address, const Metrics& metrics,
                              const Sources& sources)
-    : heard_(metrics.collectable()),
+    : host_(plain_host(address)),
+      heard_(metrics.collectable()),
       snapshot_(std::make_shared<Snapshot>(sources)),
       reading_(kInterval, [this](const auto&) { read_backlogs(); }) {
   try {
@@ -242,13 +257,27 @@ MetricsServer::MetricsServer(const std::string& address, const Metrics& metrics,
   } catch (const std::exception&) {
     throw std::runtime_error("can't serve metrics on " + address + "; is the port taken?");
   }
+  port_ = exposer_->GetListeningPorts().front();
   exposer_->RegisterCollectable(heard_);
   exposer_->RegisterCollectable(snapshot_);
 }
 
-MetricsServer::~MetricsServer() = default;
+MetricsServer::~MetricsServer() {
+  reading_.stop();
+  if (exposer_ != nullptr) close();
+}
 
-int MetricsServer::port() const { return exposer_->GetListeningPorts().front(); }
+void MetricsServer::close() {
+  // The thread that listens sees the end only every two seconds, or when somebody connects.
+  auto closed = std::async(std::launch::async, [this] { exposer_.reset(); });
+  boost::asio::io_context io;
+  boost::system::error_code ignored;
+  const auto ends = tcp::resolver(io).resolve(host_, std::to_string(port_), ignored);
+  while (closed.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) {
+    tcp::socket socket(io);
+    boost::asio::connect(socket, ends, ignored);
+  }
+}
 
 void MetricsServer::read_backlogs() { snapshot_->read_backlogs(); }
 

@@ -19,6 +19,7 @@ from orders.sandbox.v1 import sandbox_pb2 as sandbox  # made by harness
 from orders.v1 import access_service_pb2 as access_pb
 from orders.v1 import access_service_pb2_grpc as access_pb2_grpc
 from orders.v1 import cancellation_pb2 as cancel_pb
+from orders.v1 import erasure_pb2 as erasure_pb
 from orders.v1 import order_pb2 as order_pb
 from orders.v1 import payment_calls_pb2 as payment_pb
 from orders.v1 import settings_service_pb2 as settings_pb
@@ -395,8 +396,12 @@ def test_personal_data_does_not_get_into_the_log(tmp_path, stripe):
         wait_for(lambda: mails.messages(f"{person['mail']}@example.com")
                  or "was not sent yet" in server.log())
         wait_for(lambda: "was not sent yet" in server.log())
+        erased = server.orders.EraseCustomerData(erasure_pb.EraseCustomerDataRequest(
+            request_id=new_id(), email=f"{person['mail']}@example.com", include_open=True,
+            erase_texts=True))
+        assert erased.orders_erased
     text = server.log()
-    assert "CancelOrder" in text and "ImportOrders" in text and "done" in text
+    assert "CancelOrder" in text and "EraseCustomerData" in text and "ImportOrders" in text and "done" in text
     for marker in person.values():
         assert marker not in text, marker
     assert len(json_log(server)) > 10
@@ -415,6 +420,16 @@ def test_text_is_the_default(tmp_path):
     assert re.search(rf" info call method=AddNote code=OK duration_ms=\d+\.\d+ actor=local "
                      rf"order_id={order_id} request_id={request_id} peer=ipv4:127\.0\.0\.1:\d+$", line), line
     assert "metrics" not in server.log()
+
+
+def test_metrics_while_the_database_is_away():
+    server = Server("mysql://nobody@127.0.0.1:1/orders", options=["--metrics", "127.0.0.1:0"])
+    with refused(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"):
+        server.orders.GetOrder(pb.GetOrderRequest(order_id=new_id()))
+    samples = scrape(server)
+    assert calls(samples) == {("GetOrder", "UNAVAILABLE"): 1}
+    assert "orderd_unresolved_payments" not in samples
+    assert server.stop() == 0
 
 
 def test_a_port_that_is_taken_ends_the_start(server, tmp_path):
