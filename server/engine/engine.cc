@@ -255,6 +255,7 @@ void Engine::Impl::run(Lane& lane, Pendings batch, storage::LockMode mode) {
       } else if (error.kind() == Kind::kUnavailable) {
         // The first time the session may only have been stale, which shows at once.
         if (std::exchange(was_unavailable, true) || Clock::now() - began > kStaleShows) {
+          drop_abandoned(batch);
           return answer_all(std::move(batch), errors::database_unavailable(kRetryDelay));
         }
       } else if (error.kind() != Kind::kDuplicate) {

@@ -343,14 +343,15 @@ TEST_P(PaymentCallsTest, AnAnswerBeforeTheGatewaysIsHonest) {
 TEST_P(PaymentCallsTest, WhatRunsWhenTheServerGoesIsWritten) {
   const Paid paid = authorized(5000);
   hold(Operation::kCapture);
+  pb::CapturePaymentResponse response;
   auto capturing = std::async(std::launch::async, [&] {
-    pb::CapturePaymentResponse response;
     return send(&Orders::CapturePayment, capture(paid), response);
   });
   wait_until_held();
   std::thread going([&] { server_->shutdown(std::chrono::milliseconds(0)); });
-  // It was not waited for, so its caller can't know.
-  EXPECT_FALSE(capturing.get().ok());
+  // Its caller hears what is known when the server goes.
+  EXPECT_TRUE(capturing.get().ok());
+  EXPECT_EQ(response.transaction().status(), pb::TRANSACTION_STATUS_UNKNOWN);
   sandbox_->clear_faults();
   going.join();
   stop();
