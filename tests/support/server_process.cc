@@ -67,6 +67,8 @@ ServerProcess::ServerProcess(const std::string& database_url, const Options& opt
     if (::getppid() != parent) ::_exit(126);
     ::dup2(out[1], 1);
     ::dup2(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644), 2);
+    // Sockets of this process that a child holds, too, don't close when this process closes them.
+    ::close_range(3, ~0U, 0);
     ::execve(argv[0], argv.data(), environment.data());
     ::_exit(127);
   }
