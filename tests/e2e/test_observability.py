@@ -371,7 +371,7 @@ def test_personal_data_does_not_get_into_the_log(tmp_path, stripe):
     with mail_server(tmp_path / "mails", "--answer", "RCPT",
                      f"450 <{person['mail']}@example.com> is busy", 1) as mails, \
             running(tmp_path, stripe, "--smtp", mails.url, "--smtp-tls", "never", "--email-from",
-                    "Shop <shop@example.com>", "--email-interval", "0.1") as server:
+                    "Shop <shop@example.com>", "--email-interval", "0.1", "--log-level", "debug") as server:
         order = create(server, customer=customer, billing_address=address, shipping_address=address,
                        labels={"who": person["label"]}, order_number=number)
         order_id = order.order_id
