@@ -43,8 +43,10 @@ class TlsCredentials final : public grpc::ServerCredentials {
     std::lock_guard lock(mutex_);
     if (material == given_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair{material->key.c_str(), material->certificate.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(
-        material->client_ca.empty() ? nullptr : material->client_ca.c_str(), &pair, 1);
+    // gRPC wants CAs of clients even if it asks clients for nothing: then any will do.
+    const std::string& client_ca =
+        material->client_ca.empty() ? material->certificate : material->client_ca;
+    *config = grpc_ssl_server_certificate_config_create(client_ca.c_str(), &pair, 1);
     given_ = std::move(material);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }

@@ -390,7 +390,7 @@ complete_words orderctl list --deli
   EXPECT_THAT(read(output), MatchesRegex("ship\n"
                                          "show state track method combine apply --server [^\n]*\n"
                                          "--request-id --remove\n"
-                                         "--server --sku --shipment\n"
+                                         "--server --server-name --sku --shipment\n"
                                          "list get create update delete --server [^\n]*\n"
                                          "--no-enabled\n"
                                          "--delivery\n"));
