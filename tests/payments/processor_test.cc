@@ -407,15 +407,18 @@ TEST_F(OneThread, WhatWaitsCanBeDroppedWhileACallGoesOn) {
   while (node_->attempts(second.order).empty()) std::this_thread::yield();
 
   node_->processor.drop_waiting();
-  const AnswerOr left = get(std::move(waiting));
-  ASSERT_TRUE(left.ok()) << left.status();
-  EXPECT_EQ(left->transaction->status(), kUnknown);
+  // Callers are told what is known, also of the call that runs.
+  for (auto* caller : {&waiting, &running}) {
+    const AnswerOr left = get(std::move(*caller));
+    ASSERT_TRUE(left.ok()) << left.status();
+    EXPECT_EQ(left->transaction->status(), kUnknown);
+  }
   EXPECT_REASON(node_->call(capture(second, 100)), "SHUTTING_DOWN");
 
   gate->open();
-  const AnswerOr answer = get(std::move(running));
-  ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->transaction->status(), kSucceeded);
+  node_->processor.stop();
+  EXPECT_EQ(node_->attempts(first.order).at(0).status(), kSucceeded);
+  EXPECT_EQ(node_->attempts(second.order).at(0).status(), kUnknown);
   EXPECT_THAT(gateway_->calls(), SizeIs(1));
 }
 
@@ -446,12 +449,13 @@ TEST_F(OneThread, StoppingWaitsForWhatRunsAndLeavesTheRestToTheReconciler) {
   ASSERT_TRUE(left.ok()) << left.status();
   EXPECT_EQ(left->transaction->status(), kUnknown);
   EXPECT_EQ(absl::StatusCode::kUnavailable, get(std::move(reading)).status().code());
+  const AnswerOr known = get(std::move(running));
+  ASSERT_TRUE(known.ok()) << known.status();
+  EXPECT_EQ(known->transaction->status(), kUnknown);
   opened = true;
   gate->open();
-  const AnswerOr answer = get(std::move(running));
-  ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->transaction->status(), kSucceeded);
   stopping.join();
+  EXPECT_EQ(node_->attempts(first.order).at(0).status(), kSucceeded);
   EXPECT_THAT(gateway_->calls(), SizeIs(1));
 
   const AnswerOr late = node_->call(capture(first, 100));
