@@ -17,7 +17,8 @@ COPY storage storage
 COPY server server
 COPY client client
 RUN --mount=type=cache,target=/root/.cache/ccache \
-    cmake --preset release -DBUILD_TESTING=OFF \
+    export LANG=C.UTF-8 \
+    && cmake --preset release -DBUILD_TESTING=OFF \
     && cmake --build build/release --target orderd orderctl \
     && mkdir /out \
     && strip -o /out/orderd build/release/orderd \
