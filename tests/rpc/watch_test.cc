@@ -362,6 +362,8 @@ TEST_P(SlowWatchTest, WhoDoesNotKeepUpIsEndedAndLosesNothing) {
   const auto fast = watch();
   // More than fits between the server and a client that does not read.
   constexpr int kNotes = 500;
+  EXPECT_EQ(parts_->feed.state().watchers, 2u);
+  std::int64_t behind = 0;
   for (int i = 0; i < kNotes; ++i) {
     pb::AddNoteRequest request;
     request.set_order_id(order.order_id());
@@ -369,7 +371,9 @@ TEST_P(SlowWatchTest, WhoDoesNotKeepUpIsEndedAndLosesNothing) {
     request.set_visibility(pb::NOTE_VISIBILITY_INTERNAL);
     call(&Orders::AddNote, request);
     EXPECT_EQ(fast->changes(1).at(0).etag(), std::to_string(i + 2));
+    behind = std::max(behind, parts_->feed.state().behind);
   }
+  EXPECT_GE(behind, 10) << "the metrics must have shown it before it was ended";
   int expected = 2;
   while (const auto message = slow->next()) {
     for (const auto& change : message->changes()) {
