@@ -229,7 +229,13 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   /// A slot of `guard.calls` has been taken for it.
   UnaryCall(const Guard& guard, Method method, grpc::ByteBuffer* out)
       : guard_(guard), record_(guard, method), out_(out) {}
-  ~UnaryCall() override { guard_.calls.release(); }
+  ~UnaryCall() override { make_room(); }
+
+  /// To be said before it waits for a gateway, which can take long: from here on it keeps nobody
+  /// else out. How many may wait so is limited by payments::Accounts.
+  void make_room() {
+    if (std::exchange(has_slot_, false)) guard_.calls.release();
+  }
 
   const Request& request() const { return *request_; }
   const std::string& actor() const { return record_.actor(); }
@@ -299,6 +305,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   Request* const request_ = google::protobuf::Arena::CreateMessage<Request>(&arena_);
   Response* const response_ = google::protobuf::Arena::CreateMessage<Response>(&arena_);
   std::atomic<bool> finished_ = false;
+  bool has_slot_ = true;
 };
 
 /// Makes a unary method of the service out of `body(UnaryCall<Request, Response>*)`.

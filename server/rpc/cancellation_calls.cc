@@ -31,6 +31,7 @@ grpc::ServerUnaryReactor* OrderService::CancelOrder(Context* context, const Byte
               rule_context);
         };
         command.done = answer_to(call, backend_);
+        call->make_room();
         backend_.processor.cancel(std::move(command), call->deadline());
       });
 }

@@ -32,6 +32,7 @@ void attempt(UnaryCall<Request, Response>* call, Backend& backend, AttemptRule<R
     return rule(request, {id, request.request_id(), lease, &gateways}, target, context);
   };
   command.done = answer_to(call, backend);
+  call->make_room();
   backend.processor.attempt(std::move(command), request.payment_id(), call->deadline());
 }
 
@@ -79,6 +80,7 @@ grpc::ServerUnaryReactor* OrderService::SyncPayments(Context* context, const Byt
         Command command = command_for(*call);
         command.wants_ledger = true;
         command.done = answer_to(call, backend_);
+        call->make_room();
         backend_.processor.sync(std::move(command), call->request().payment_id(), call->deadline());
       });
 }
