@@ -151,10 +151,9 @@ TEST(DatabaseOutage, EachFaultIsToldAndRecoveredFrom) {
   const std::uint64_t seed = test_seed();
   std::vector<std::unique_ptr<Site>> sites;
   for (const Fault fault : {Fault::kRefuse, Fault::kStopWriting, Fault::kStopReading}) {
-    for (const bool busy : {false, true}) {
-      sites.push_back(std::make_unique<Site>(fault, busy, seed));
-    }
+    sites.push_back(std::make_unique<Site>(fault, true, seed));
   }
+  sites.push_back(std::make_unique<Site>(Fault::kStopReading, false, seed));
   for (int round = 0; round < 2; ++round) {
     const auto each = [&](const auto& step) {
       for (const auto& site : sites) {
