@@ -30,8 +30,7 @@ const Buckets kGatewayBuckets = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 1
 const Buckets kSizeBuckets = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
 
 constexpr const char* kServices[] = {"orders.v1.OrderService", "orders.v1.OrderSettingsService",
-                                     "orders.v1.AccessService",
-                                     "orders.sandbox.v1.SandboxService"};
+                                     "orders.v1.AccessService", "orders.sandbox.v1.SandboxService"};
 /// Of a method that is in none of them.
 constexpr std::string_view kOther = "other";
 constexpr std::size_t kCodes = 17;

@@ -1,5 +1,6 @@
 #include "tests/rpc/watch_fixture.h"
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
