@@ -138,7 +138,8 @@ std::string Pseudonyms::of_email(std::string_view email) const {
 }
 
 bool erase_personal_data(const Pseudonyms& pseudonyms, bool texts, Message& message) {
-  if (auto* customer = dynamic_cast<pb::Customer*>(&message)) return erase_fields(pseudonyms, *customer);
+  if (auto* customer = dynamic_cast<pb::Customer*>(&message))
+    return erase_fields(pseudonyms, *customer);
   if (auto* address = dynamic_cast<pb::Address*>(&message)) return erase_fields(*address);
   bool erased = false;
   if (auto* email = dynamic_cast<pb::Email*>(&message)) {
