@@ -101,7 +101,7 @@ class SettingsEditor::Impl {
       SettingsEdit edit;
       absl::StatusOr<SettingsAnswer> answer;
     };
-    const auto work = std::make_shared<Work>(std::move(edit), absl::UnknownError(""));
+    const auto work = std::make_shared<Work>(Work{std::move(edit), absl::UnknownError("")});
     lane_.submit(
         [this, work]() -> std::optional<absl::Status> {
           auto answer = attempt(work->edit);
