@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <barrier>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
@@ -67,13 +67,15 @@ TEST_P(SettingsRace, NoOrderEndsInADeletedState) {
       server.settings.refresh(*there->begin_read(storage::Clock::now() + kPatience));
     }
     // Who starts first, and by how much, is up to chance.
-    const auto head_start = static_cast<unsigned>(random() % 2000);
+    const auto head_start = std::chrono::microseconds(random() % 1000);
     const bool deleter_waits = random() % 2 == 0;
     std::barrier start(2);
-    std::atomic<unsigned> steps{0};
     bool gone = false;
     const auto wait_a_little = [&] {
-      while (++steps < head_start) std::this_thread::yield();
+      // Not by yielding, which takes ever longer the more others want to run.
+      const auto end = std::chrono::steady_clock::now() + head_start;
+      while (std::chrono::steady_clock::now() < end) {
+      }
     };
     std::thread deleter([&] {
       start.arrive_and_wait();

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <barrier>
+#include <chrono>
 #include <functional>
 #include <iostream>
 #include <random>
@@ -58,13 +58,15 @@ class ShipmentSettingsRace : public EngineTest {
         const auto reads = mover_->storage->begin_read(storage::Clock::now() + kPatience);
         mover_->settings.refresh(*reads);
       }
-      const auto head_start = static_cast<unsigned>(random() % 2000);
+      const auto head_start = std::chrono::microseconds(random() % 1000);
       const bool deleter_waits = random() % 2 == 0;
       std::barrier start(2);
-      std::atomic<unsigned> steps{0};
       EditAnswer gone = SettingsAnswer();
       const auto wait_a_little = [&] {
-        while (++steps < head_start) std::this_thread::yield();
+        // Not by yielding, which takes ever longer the more others want to run.
+        const auto end = std::chrono::steady_clock::now() + head_start;
+        while (std::chrono::steady_clock::now() < end) {
+        }
       };
       std::thread deleter([&] {
         start.arrive_and_wait();
