@@ -41,8 +41,7 @@ bool record(engine::Engine& engine, const storage::EmailRow& row, const SendResu
   const auto answer = future.get();
   if (!answer.ok()) {
     spdlog::warn("what came of e-mail {} of order {} could not be recorded: {}",
-                 row.email.email_id(), row.order_id.to_string(),
-                 errors::reason(answer.status()));
+                 row.email.email_id(), row.order_id.to_string(), errors::reason(answer.status()));
     return false;
   }
   if (answer->email && answer->email->status() == pb::EMAIL_STATUS_DEAD) {

@@ -344,9 +344,8 @@ TEST_P(PaymentCallsTest, WhatRunsWhenTheServerGoesIsWritten) {
   const Paid paid = authorized(5000);
   hold(Operation::kCapture);
   pb::CapturePaymentResponse response;
-  auto capturing = std::async(std::launch::async, [&] {
-    return send(&Orders::CapturePayment, capture(paid), response);
-  });
+  auto capturing = std::async(
+      std::launch::async, [&] { return send(&Orders::CapturePayment, capture(paid), response); });
   wait_until_held();
   std::thread going([&] { server_->shutdown(std::chrono::milliseconds(0)); });
   // Its caller hears what is known when the server goes.
