@@ -119,9 +119,8 @@ def test_data_outlives_a_restart(database):
 @pytest.mark.parametrize("database_url, said", [
     ("sqlite:/nonexistent/folder/orders.db", "/nonexistent/folder"),
     ("postgres://localhost/orders", "must be sqlite:PATH or mysql://"),
-    ("mysql://root@127.0.0.1:1/orders", "127.0.0.1"),
 ])
-def test_start_with_a_database_that_is_not_there(database_url, said):
+def test_start_with_a_database_that_cannot_be(database_url, said):
     with pytest.raises(StartFailed) as failed:
         Server(database_url)
     assert failed.value.returncode != 0
