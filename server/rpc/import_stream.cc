@@ -239,7 +239,7 @@ void ImportStream::settle(Slot& slot, absl::StatusOr<engine::Answer> answer) {
     }
     next = advance();
   }
-  act(std::move(next));
+  if (!next.empty()) act(std::move(next));
 }
 
 void ImportStream::respond(Slot& slot, pb::ImportOrdersResponse response) {
@@ -269,7 +269,7 @@ void ImportStream::resume() {
     --outstanding_;
     next = advance();
   }
-  act(std::move(next));
+  if (!next.empty()) act(std::move(next));
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* OrderService::ImportOrders(

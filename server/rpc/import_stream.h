@@ -42,11 +42,13 @@ class ImportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     bool submitted = false;
     std::optional<pb::ImportOrdersResponse> response;
   };
-  /// What is left to do when the mutex is free again. If `finish` is set, the stream may be gone as
-  /// soon as it is done.
+  /// What is left to do when the mutex is free again. The stream may be gone as soon as it is done:
+  /// outside of reactions, if there is nothing, as soon as the mutex is free.
   struct Next {
     std::vector<Slot*> submit;
     std::optional<absl::Status> finish;
+
+    bool empty() const { return submit.empty() && !finish; }
   };
 
   void OnReadDone(bool ok) override;
