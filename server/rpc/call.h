@@ -234,7 +234,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   /// To be said before it waits for a gateway, which can take long: from here on it keeps nobody
   /// else out. How many may wait so is limited by payments::Accounts.
   void make_room() {
-    if (has_slot_.exchange(false)) guard_.calls.release();
+    if (std::exchange(has_slot_, false)) guard_.calls.release();
   }
 
   const Request& request() const { return *request_; }
@@ -295,10 +295,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     record_.identify_subject(order_id, request_id);
   }
 
-  void OnCancel() override {
-    record_.cancel();
-    make_room();  // what it has in a queue is dropped when its turn comes
-  }
+  // It keeps its slot until what it has in a queue is dropped: slots bound the memory, too.
+  void OnCancel() override { record_.cancel(); }
   void OnDone() override { delete this; }
 
   const Guard& guard_;
@@ -308,7 +306,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   Request* const request_ = google::protobuf::Arena::CreateMessage<Request>(&arena_);
   Response* const response_ = google::protobuf::Arena::CreateMessage<Response>(&arena_);
   std::atomic<bool> finished_ = false;
-  std::atomic<bool> has_slot_ = true;
+  bool has_slot_ = true;
 };
 
 /// Makes a unary method of the service out of `body(UnaryCall<Request, Response>*)`.
