@@ -86,7 +86,10 @@ absl::Status parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& mes
   grpc::ByteBuffer copy(bytes);  // counts references, copies no bytes
   {
     grpc::ProtoBufferReader reader(&copy);
-    if (message.ParseFromZeroCopyStream(&reader)) return absl::OkStatus();
+    if (message.ParseFromZeroCopyStream(&reader)) {
+      message.DiscardUnknownFields();
+      return absl::OkStatus();
+    }
   }
   if (!find_invalid_text(flatten(bytes), *message.GetDescriptor(), "", 0, violations) ||
       violations.empty()) {

@@ -16,6 +16,8 @@ inline constexpr std::size_t kMaxMessageBytes = 4u << 20;
 
 /// Reads a message from the wire. gRPC itself would answer UNIMPLEMENTED without a word to bytes
 /// that do not parse; this names each string that is not UTF-8 (the usual reason) as a violation.
+/// Fields that this version does not know are dropped: they are no part of a request, and must not
+/// get into orders and their history with the messages that do.
 absl::Status parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
 
 /// Writes a message to the wire.
