@@ -69,21 +69,26 @@ bool tracing() {
   return wanted;
 }
 
+std::string reason_of(const grpc::Status& status) {
+  google::rpc::Status details;
+  google::rpc::ErrorInfo info;
+  if (!details.ParseFromString(status.error_details()) || details.message().empty()) return {};
+  for (const auto& detail : details.details()) {
+    if (detail.UnpackTo(&info)) return info.reason();
+  }
+  return {};
+}
+
 void check_error(const grpc::Status& status, const MethodDescriptor& method) {
   const auto code = status.error_code();
-  require(code != grpc::StatusCode::INTERNAL && code != grpc::StatusCode::UNKNOWN &&
-              code != grpc::StatusCode::UNIMPLEMENTED && code != grpc::StatusCode::UNAVAILABLE,
-          method.name() + " failed: " + std::to_string(code) + " " + status.error_message());
   if (code == grpc::StatusCode::CANCELLED) return;  // by ourselves: a stream without an end
-  google::rpc::Status details;
-  require(details.ParseFromString(status.error_details()) && !details.message().empty(),
-          "an error has details");
-  const bool has_reason =
-      std::any_of(details.details().begin(), details.details().end(), [](const auto& detail) {
-        google::rpc::ErrorInfo info;
-        return detail.UnpackTo(&info) && !info.reason().empty();
-      });
-  require(has_reason, "an error has a reason");
+  const std::string reason = reason_of(status);
+  require(!reason.empty(), "an error has details with a reason");
+  // The sandbox can be told to be away.
+  require(code != grpc::StatusCode::INTERNAL && code != grpc::StatusCode::UNKNOWN &&
+              code != grpc::StatusCode::UNIMPLEMENTED &&
+              (code != grpc::StatusCode::UNAVAILABLE || reason == "GATEWAY_UNAVAILABLE"),
+          method.name() + " failed: " + std::to_string(code) + " " + status.error_message());
 }
 
 class Session {
