@@ -19,7 +19,7 @@ class ById {
     orders_.reserve(orders.size());
     for (const auto& order : orders) {
       ids_.push_back(order->id);
-      orders_.emplace(order->id, &order->order);
+      orders_.emplace(order->id, &*order->order);
     }
   }
   std::span<const Uuid> ids() const { return ids_; }

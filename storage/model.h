@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "orders/internal/v1/internal.pb.h"
@@ -14,6 +16,7 @@
 #include "orders/v1/event.pb.h"
 #include "orders/v1/order.pb.h"
 #include "orders/v1/settings.pb.h"
+#include "storage/order_box.h"
 #include "storage/uuid.h"
 
 // The generated messages are the model; this file has what they do not say.
@@ -26,12 +29,40 @@ namespace internal = ::orders::internal::v1;
 /// Microseconds since 1970-01-01T00:00:00Z.
 using Micros = std::int64_t;
 
+/// An order as callers see it, on the wire: with what depends on the settings.
+struct Rendering {
+  std::int64_t settings_version = 0;
+  std::string bytes;
+};
+
+/// Keeps one, for the next who wants it; shared between threads. A copy keeps nothing.
+class KeptRendering {
+ public:
+  KeptRendering() = default;
+  KeptRendering(const KeptRendering&) {}
+  KeptRendering& operator=(const KeptRendering&) { return *this; }
+
+  std::shared_ptr<const Rendering> get() const {
+    std::lock_guard lock(mutex_);
+    return rendering_;
+  }
+  void keep(std::shared_ptr<const Rendering> rendering) {
+    std::lock_guard lock(mutex_);
+    rendering_ = std::move(rendering);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Rendering> rendering_;
+};
+
 /// An order as stored: whole except `available_actions`, immutable, shared between threads.
 struct StoredOrder {
   Uuid id;
   /// Raised by one with every change of the order or anything in it. `order.etag` is its text.
   std::int64_t version = 0;
-  pb::Order order;
+  OrderBox order;
+  mutable KeptRendering rendering;
 };
 using OrderPtr = std::shared_ptr<const StoredOrder>;
 

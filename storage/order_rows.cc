@@ -117,7 +117,7 @@ void insert_items(Session& session, OrderSpan orders) {
       " VALUES");
   for (const StoredOrder* stored : orders) {
     int n = 0;
-    for (const pb::Item& item : stored->order.items()) {
+    for (const pb::Item& item : stored->order->items()) {
       const std::int64_t present = bit(item.has_unit_price(), kUnitPrice) |
                                    bit(item.has_tax(), kTax) | bit(item.has_discount(), kDiscount) |
                                    bit(item.has_total(), kLineTotal);
@@ -136,7 +136,7 @@ void insert_adjustments(Session& session, OrderSpan orders) {
                      " VALUES");
   for (const StoredOrder* stored : orders) {
     int n = 0;
-    for (const pb::Adjustment& adjustment : stored->order.totals().adjustments()) {
+    for (const pb::Adjustment& adjustment : stored->order->totals().adjustments()) {
       insert.row(stored->id, n++, adjustment.has_amount() ? 1 : 0, Text{adjustment.label()},
                  adjustment.amount().amount_minor());
     }
@@ -165,7 +165,7 @@ void insert_addresses(Session& session, OrderSpan orders) {
 void insert_labels(Session& session, OrderSpan orders) {
   MultiInsert insert(session, "INSERT INTO order_labels (order_id, label_key, value) VALUES");
   for (const StoredOrder* stored : orders) {
-    for (const auto& [key, value] : stored->order.labels()) {
+    for (const auto& [key, value] : stored->order->labels()) {
       insert.row(stored->id, Blob{key}, Blob{value});
     }
   }
@@ -339,12 +339,12 @@ void update_customers(Session& session, OrderSpan orders) {
                                             "customer_phone", "email_key", "customer_erase_time"});
                      });
   for (const StoredOrder* stored : orders) {
-    const pb::Customer& customer = stored->order.customer();
+    const pb::Customer& customer = stored->order->customer();
     const std::string key = email_key(customer.email());
     update.row(
         stored->id, Text{customer.customer_id()}, Text{customer.name()}, Text{customer.email()},
         Text{customer.phone()}, Blob{key},
-        time_or_none(stored->order.has_customer_erase_time(), stored->order.customer_erase_time()));
+        time_or_none(stored->order->has_customer_erase_time(), stored->order->customer_erase_time()));
   }
   update.flush();
   delete_children(session, "order_addresses", orders);
@@ -355,7 +355,7 @@ void update_currencies(Session& session, OrderSpan orders) {
   MultiInsert update(session, "INSERT INTO orders (id, currency) VALUES",
                      [](Sql& sql) { sql.overwrite("id", {"currency"}); });
   for (const StoredOrder* stored : orders) {
-    update.row(stored->id, Text{stored->order.currency_code()});
+    update.row(stored->id, Text{stored->order->currency_code()});
   }
   update.flush();
 }

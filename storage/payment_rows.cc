@@ -159,13 +159,13 @@ void write_payments(Session& session, std::span<const StoredOrder* const> create
       });
   for (const StoredOrder* order : created) {
     int n = 0;
-    for (const pb::Payment& payment : order->order.payments()) {
+    for (const pb::Payment& payment : order->order->payments()) {
       add_payment(order->id, n++, payment, insert);
     }
   }
   for (const auto& [before, after] : updated) {
-    const auto& old = before->order.payments();
-    const auto& now = after->order.payments();
+    const auto& old = before->order->payments();
+    const auto& now = after->order->payments();
     if (now.size() < old.size()) {
       throw Error(Error::Kind::kInternal, "a payment was removed from an order");
     }

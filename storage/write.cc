@@ -102,7 +102,7 @@ std::vector<const StoredOrder*> with_new_currency(
     std::span<const ChangeSet::BeforeAfter> payments_updated) {
   std::vector<const StoredOrder*> orders;
   for (const auto& [before, after] : payments_updated) {
-    if (before->order.currency_code() != after->order.currency_code()) orders.push_back(after);
+    if (before->order->currency_code() != after->order->currency_code()) orders.push_back(after);
   }
   return orders;
 }

@@ -82,9 +82,9 @@ Batch::Result Batch::run(const Command& command) {
     const auto it = orders_.find(command.order_id);
     if (it == orders_.end()) return {false, errors::order_not_found(command.order_id_text)};
     before = it->second.current();
-    target.order = &before->order;
-    if (!command.expected_etag.empty() && command.expected_etag != before->order.etag()) {
-      return {false, errors::etag_mismatch(before->order.etag())};
+    target.order = &*before->order;
+    if (!command.expected_etag.empty() && command.expected_etag != before->order->etag()) {
+      return {false, errors::etag_mismatch(before->order->etag())};
     }
   }
   target.note = find(notes_, command.order_id, command.note_id);
@@ -104,7 +104,7 @@ Batch::Result Batch::run(const Command& command) {
   answer.imported_before = change->imported_before.has_value();
   answer.order_id = change->imported_before.value_or(command.order_id);
   answer.order = before;
-  if (before != nullptr) answer.etag = before->order.etag();
+  if (before != nullptr) answer.etag = before->order->etag();
   answer_things(command.order_id, change->outcome, answer);
   if (!change->transactions_created.empty()) {
     answer.transaction = std::move(change->transactions_created.front());
@@ -146,11 +146,11 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   auto after = std::make_shared<StoredOrder>();
   after->id = command.order_id;
   after->version = before == nullptr ? 1 : before->version + 1;
-  after->order = std::move(*change.after);
-  after->order.set_etag(std::to_string(after->version));
-  set_time(*after->order.mutable_update_time(), now_);
+  after->order = std::move(change.after);
+  after->order->set_etag(std::to_string(after->version));
+  set_time(*after->order->mutable_update_time(), now_);
 
-  move_claims(after->id, before == nullptr ? nullptr : &before->order, after->order,
+  move_claims(after->id, before == nullptr ? nullptr : &*before->order, after->order,
               change.import_digest);
   write_notes(after->id, change);
   write_transactions(after->id, change);
@@ -159,7 +159,7 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   write_records(after->id, change);
   write_events(command, *after, change);
   feed_.push_back({after->id, after->version,
-                   facts_of(before == nullptr ? nullptr : &before->order, after->order)});
+                   facts_of(before == nullptr ? nullptr : &*before->order, after->order)});
   if (command.request) {
     RequestRecord record{*command.request, command.body_hash, after->id,
                          after->version,   change.outcome,    command.keep_request};
@@ -175,7 +175,7 @@ Answer Batch::apply(const Command& command, rules::Change change) {
   Answer answer;
   answer.order = after;
   answer.order_id = after->id;
-  answer.etag = after->order.etag();
+  answer.etag = after->order->etag();
   answer_things(after->id, change.outcome, answer);
   answer.outcome = std::move(change.outcome);
   answer.changed = true;
@@ -225,7 +225,7 @@ void Batch::write_emails(const StoredOrder& order, rules::Change& change) {
     return storage::EmailKey{order.id, Uuid::parse(email.email_id()).value()};
   };
   for (pb::Email& email : change.emails_created) {
-    snapshots_[key(email)] = order.order.SerializeAsString();
+    snapshots_[key(email)] = order.order->SerializeAsString();
     auto& draft = emails_[key(email)];
     draft.touched = true;
     draft.current = std::move(email);
@@ -240,8 +240,8 @@ void Batch::write_emails(const StoredOrder& order, rules::Change& change) {
 void Batch::write_events(const Command& command, const StoredOrder& order, rules::Change& change) {
   int index = 0;
   for (pb::OrderEvent& event : change.events) {
-    event.set_order_id(order.order.order_id());
-    event.set_etag(order.order.etag());
+    event.set_order_id(order.order->order_id());
+    event.set_etag(order.order->etag());
     event.set_actor(command.actor);
     event.set_request_id(command.request_id);
     set_time(*event.mutable_event_time(), now_);
@@ -365,7 +365,7 @@ bool Batch::save_and_commit() {
     for (auto& [id, draft] : orders_) {
       if (!draft.changed) continue;
       ids.push_back(id);
-      set_time(*draft.changed->order.mutable_update_time(), positions->time);
+      set_time(*draft.changed->order->mutable_update_time(), positions->time);
     }
     std::sort(ids.begin(), ids.end());
     tx_.restamp(ids, positions->time);

@@ -91,10 +91,12 @@ class Engine::Impl {
   bool attempt(Lane& lane, Pendings& batch, storage::LockMode mode);
   /// Whether the batch is committed; nothing if the engine stops before that can be told.
   std::optional<bool> settle(Lane& lane, const Uuid& batch_key);
-  void finish(Lane& lane, Pendings batch, Batch& done);
+  void finish(Lane& lane, Pendings batch, std::unique_ptr<Batch> done);
   void drop_abandoned(Pendings& batch);
   void answer_all(Pendings batch, const absl::Status& status);
-  void answer(std::vector<std::pair<Command::Done, absl::StatusOr<Answer>>> answers);
+  /// `done`: what is not needed any more, to be taken apart where it holds up no batch.
+  void answer(std::vector<std::pair<Command::Done, absl::StatusOr<Answer>>> answers,
+              std::unique_ptr<Batch> done = nullptr);
   void split(Lane& lane, Pendings batch, storage::LockMode mode);
   /// Waits; true if the engine is stopping.
   bool pause(Lane& lane, milliseconds time);
@@ -286,16 +288,16 @@ bool Engine::Impl::attempt(Lane& lane, Pendings& batch, storage::LockMode mode) 
   const SettingsPtr settings = settings_.get();
   const auto began = Clock::now();
   auto tx = storage_.begin_write(began + kSessionWait);
-  Batch work(*tx, cache_, *settings, wall_clock(), commands);
+  auto work = std::make_unique<Batch>(*tx, cache_, *settings, wall_clock(), commands);
   try {
-    if (work.execute(mode) == Batch::Outcome::kSettingsChanged) {
+    if (work->execute(mode) == Batch::Outcome::kSettingsChanged) {
       settings_.put(tx->load_settings());
       return false;
     }
   } catch (const storage::Error& error) {
     if (error.kind() != Kind::kCommitUnknown) throw;
     tx.reset();
-    const std::optional<bool> committed = settle(lane, work.key());
+    const std::optional<bool> committed = settle(lane, work->key());
     if (!committed) {
       answer_all(std::move(batch), errors::deadline_exceeded());
       return true;
@@ -308,7 +310,7 @@ bool Engine::Impl::attempt(Lane& lane, Pendings& batch, storage::LockMode mode) 
     const auto oldest = std::ranges::min_element(batch, {}, &Pending::queued)->queued;
     observer_({batch.size(), began - oldest, Clock::now() - began});
   }
-  finish(lane, std::move(batch), work);
+  finish(lane, std::move(batch), std::move(work));
   return true;
 }
 
@@ -328,14 +330,14 @@ std::optional<bool> Engine::Impl::settle(Lane& lane, const Uuid& batch_key) {
   }
 }
 
-void Engine::Impl::finish(Lane& lane, Pendings batch, Batch& done) {
-  for (OrderPtr& order : done.changed_orders()) cache_.put(std::move(order));
-  if (listener_ != nullptr && listener_->listening()) listener_->committed(done.take_changes());
+void Engine::Impl::finish(Lane& lane, Pendings batch, std::unique_ptr<Batch> done) {
+  for (OrderPtr& order : done->changed_orders()) cache_.put(std::move(order));
+  if (listener_ != nullptr && listener_->listening()) listener_->committed(done->take_changes());
   std::vector<std::pair<Command::Done, absl::StatusOr<Answer>>> answers;
   answers.reserve(batch.size());
   Pendings contended;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    Batch::Result& result = done.results()[i];
+    Batch::Result& result = done->results()[i];
     if (result.contended) {
       contended.push_back(std::move(batch[i]));
     } else {
@@ -347,7 +349,7 @@ void Engine::Impl::finish(Lane& lane, Pendings batch, Batch& done) {
     std::lock_guard lock(mutex_);
     put_back(lane, 0, std::move(contended));
   }
-  answer(std::move(answers));
+  answer(std::move(answers), std::move(done));
 }
 
 void Engine::Impl::drop_abandoned(Pendings& batch) {
@@ -367,9 +369,11 @@ void Engine::Impl::answer_all(Pendings batch, const absl::Status& status) {
   answer(std::move(answers));
 }
 
-void Engine::Impl::answer(std::vector<std::pair<Command::Done, absl::StatusOr<Answer>>> answers) {
+void Engine::Impl::answer(std::vector<std::pair<Command::Done, absl::StatusOr<Answer>>> answers,
+                          std::unique_ptr<Batch> done_with) {
   if (answers.empty()) return;
-  boost::asio::post(answers_, [answers = std::move(answers)]() mutable {
+  boost::asio::post(answers_, [answers = std::move(answers),
+                               done_with = std::move(done_with)]() mutable {
     for (auto& [done, result] : answers) done(std::move(result));
   });
 }

@@ -5,12 +5,12 @@
 namespace orderd::engine {
 namespace {
 
-// A parsed message takes about this many times its wire size in memory; asking protobuf for the
-// exact figure walks every string.
-constexpr std::size_t kBlowUp = 8;
+// A parsed message takes about eight times its wire size in memory (asking protobuf for the exact
+// figure walks every string), and with it may be kept as it is sent.
+constexpr std::size_t kBlowUp = 9;
 
 std::size_t size_of(const StoredOrder& order) {
-  return sizeof(StoredOrder) + order.order.ByteSizeLong() * kBlowUp;
+  return sizeof(StoredOrder) + order.order->ByteSizeLong() * kBlowUp;
 }
 
 }  // namespace

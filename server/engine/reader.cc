@@ -32,6 +32,24 @@ absl::Status to_status(const storage::Error& error) {
   return errors::internal();
 }
 
+/// The same for the same page.
+std::string key_of(const storage::ListQuery& query, bool whole) {
+  std::string key = query.filter.SerializeAsString();
+  const auto add = [&](std::int64_t number) {
+    key.append(reinterpret_cast<const char*>(&number), sizeof number);
+  };
+  add(whole);
+  add(query.by_state);
+  add(static_cast<std::int64_t>(query.sort));
+  add(query.ascending);
+  add(query.limit);
+  if (query.after) {
+    add(query.after->sort_key);
+    key += query.after->id.raw();
+  }
+  return key;
+}
+
 }  // namespace
 
 class Reader::Impl {
@@ -47,6 +65,18 @@ class Reader::Impl {
     std::function<void(absl::Status)> failed;
   };
 
+  /// A page that waits for its turn, or is read, and those who want it.
+  struct List {
+    struct Caller {
+      std::function<bool()> abandoned;
+      std::function<void(absl::StatusOr<Page>)> done;
+    };
+    storage::ListQuery query;
+    bool whole = false;
+    std::string key;
+    std::vector<Caller> callers;
+  };
+
   Impl(storage::Storage& storage, OrderCache& cache, const ReaderLimits& limits)
       : storage_(storage), cache_(cache), limits_(limits) {
     for (int i = 0; i < std::max(1, limits.threads); ++i) {
@@ -60,6 +90,10 @@ class Reader::Impl {
   void serve();
   void get_all(std::vector<Get> batch);
   void run_job(Job job);
+  /// The page that is asked for, if it is not waiting already; else the caller waits with it.
+  std::shared_ptr<List> join_list(const storage::ListQuery& query, bool whole, List::Caller caller);
+  /// From here on nobody joins.
+  void close(const List& list);
   /// Runs `read` with a session, again if the database says so.
   template <typename Work>
   absl::Status with_session(Work work);
@@ -82,6 +116,7 @@ class Reader::Impl {
   std::uint64_t batches_ = 0;
   std::deque<Get> gets_;
   std::deque<Job> jobs_;
+  std::unordered_map<std::string, std::shared_ptr<List>> lists_;
   bool jobs_turn_ = false;
   bool stopping_ = false;
 
@@ -161,6 +196,30 @@ void Reader::Impl::run_job(Job job) {
   if (job.abandoned && job.abandoned()) return job.failed(errors::cancelled());
   const absl::Status status = with_session(job.work);
   if (!status.ok()) job.failed(status);
+}
+
+std::shared_ptr<Reader::Impl::List> Reader::Impl::join_list(const storage::ListQuery& query,
+                                                            bool whole, List::Caller caller) {
+  std::string key = key_of(query, whole);
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<List>& waiting = lists_[key];
+  if (waiting != nullptr) {
+    waiting->callers.push_back(std::move(caller));
+    ++reads_;
+    return nullptr;
+  }
+  waiting = std::make_shared<List>();
+  waiting->query = query;
+  waiting->whole = whole;
+  waiting->key = std::move(key);
+  waiting->callers.push_back(std::move(caller));
+  return waiting;
+}
+
+void Reader::Impl::close(const List& list) {
+  std::lock_guard lock(mutex_);
+  const auto it = lists_.find(list.key);
+  if (it != lists_.end() && it->second.get() == &list) lists_.erase(it);
 }
 
 void Reader::Impl::get_all(std::vector<Get> batch) {
@@ -257,6 +316,35 @@ void Reader::run(std::function<bool()> abandoned,
   Impl::Job work{std::move(abandoned), std::move(job), std::move(failed)};
   absl::Status refusal;
   if (!impl_->enqueue(impl_->jobs_, work, refusal)) work.failed(std::move(refusal));
+}
+
+void Reader::list(const storage::ListQuery& query, bool whole, std::function<bool()> abandoned,
+                  std::function<void(absl::StatusOr<Page>)> done) {
+  const auto list = impl_->join_list(query, whole, {std::move(abandoned), std::move(done)});
+  if (list == nullptr) return;
+  const auto answer = [list](const absl::StatusOr<Page>& page) {
+    for (auto& caller : list->callers) caller.done(page);
+  };
+  run(
+      nullptr,
+      [this, list, answer](storage::ReadTransaction& tx) {
+        impl_->close(*list);
+        const auto gone = [](const auto& caller) { return caller.abandoned && caller.abandoned(); };
+        if (std::ranges::all_of(list->callers, gone)) return answer(errors::cancelled());
+        tx.snapshot();
+        auto page = std::make_shared<storage::ListPage>(tx.list_orders(list->query));
+        if (list->whole) {
+          std::vector<storage::OrderVersion> versions;
+          for (const OrderPtr& order : page->orders)
+            versions.push_back({order->id, order->version});
+          page->orders = load(tx, versions);
+        }
+        answer(Page(std::move(page)));
+      },
+      [this, list, answer](const absl::Status& status) {
+        impl_->close(*list);
+        answer(status);
+      });
 }
 
 Reader::Orders Reader::load(storage::Reads& reads,

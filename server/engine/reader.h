@@ -46,6 +46,13 @@ class Reader {
   void get(std::vector<Uuid> ids, std::function<bool()> abandoned,
            std::function<void(absl::StatusOr<Orders>)> done);
 
+  /// A page of a list, of one moment after the call; `whole`: with everything in the orders. Those
+  /// who ask for the same page while it waits for its turn share one read. `abandoned` and `done`
+  /// as in `get`.
+  using Page = std::shared_ptr<const storage::ListPage>;
+  void list(const storage::ListQuery& query, bool whole, std::function<bool()> abandoned,
+            std::function<void(absl::StatusOr<Page>)> done);
+
   /// Runs `job` on a reader thread in a read transaction of its own. If the database fails,
   /// `failed` is called instead; `job` may have run by then, so it answers as its last act and lets
   /// storage::Error pass.

@@ -14,6 +14,8 @@ using rules::shown;
 /// Enough for every value that passes validation, and for the state ids that an error names.
 constexpr std::size_t kMaxMetadataCharacters = 1400;
 
+thread_local bool reasons_only = false;
+
 /// Equal messages have equal bytes.
 std::string serialized(const google::protobuf::Message& message) {
   std::string bytes;
@@ -27,6 +29,10 @@ std::string serialized(const google::protobuf::Message& message) {
 
 }  // namespace
 
+ReasonsOnly::ReasonsOnly() : before_(std::exchange(reasons_only, true)) {}
+
+ReasonsOnly::~ReasonsOnly() { reasons_only = before_; }
+
 void set_detail(absl::Status& status, const google::protobuf::Message& detail) {
   status.SetPayload("type.googleapis.com/" + detail.GetDescriptor()->full_name(),
                     absl::Cord(serialized(detail)));
@@ -34,7 +40,12 @@ void set_detail(absl::Status& status, const google::protobuf::Message& detail) {
 
 Error::Error(absl::StatusCode code, std::string_view reason, std::string_view message,
              Metadata metadata)
-    : status_(code, absl::string_view(message.data(), message.size())) {
+    : status_(code, reasons_only ? absl::string_view()
+                                 : absl::string_view(message.data(), message.size())) {
+  if (reasons_only) {
+    status_.SetPayload(kReasonOnly, absl::Cord(absl::string_view(reason.data(), reason.size())));
+    return;
+  }
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(reason));
   info.set_domain("orders.v1");
@@ -45,11 +56,13 @@ Error::Error(absl::StatusCode code, std::string_view reason, std::string_view me
 }
 
 Error&& Error::attach(const google::protobuf::Message& detail) && {
+  if (reasons_only) return std::move(*this);
   set_detail(status_, detail);
   return std::move(*this);
 }
 
 Error&& Error::field(std::string_view field) && {
+  if (reasons_only) return std::move(*this);
   google::rpc::BadRequest bad_request;
   auto* violation = bad_request.add_field_violations();
   violation->set_field(std::string(field));
@@ -58,6 +71,7 @@ Error&& Error::field(std::string_view field) && {
 }
 
 Error&& Error::resource(std::string_view type, std::string_view name) && {
+  if (reasons_only) return std::move(*this);
   google::rpc::ResourceInfo resource;
   resource.set_resource_type(std::string(type));
   resource.set_resource_name(shown(name, kMaxMetadataCharacters));
@@ -66,6 +80,7 @@ Error&& Error::resource(std::string_view type, std::string_view name) && {
 }
 
 Error&& Error::precondition(std::string_view reason, std::string_view subject) && {
+  if (reasons_only) return std::move(*this);
   google::rpc::PreconditionFailure failure;
   auto* violation = failure.add_violations();
   violation->set_type(std::string(reason));
@@ -75,6 +90,7 @@ Error&& Error::precondition(std::string_view reason, std::string_view subject) &
 }
 
 Error&& Error::retry_after(std::chrono::milliseconds delay) && {
+  if (reasons_only) return std::move(*this);
   google::rpc::RetryInfo retry;
   retry.mutable_retry_delay()->set_seconds(delay.count() / 1000);
   retry.mutable_retry_delay()->set_nanos(static_cast<std::int32_t>(delay.count() % 1000) *

@@ -15,6 +15,9 @@ namespace orderd::errors {
 
 using Metadata = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
+/// The payload of an error that has only its reason (ReasonsOnly).
+inline constexpr const char* kReasonOnly = "orders.v1/reason";
+
 /// An error in the making.
 class Error {
  public:

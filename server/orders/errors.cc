@@ -280,6 +280,8 @@ google::rpc::Status to_proto(const absl::Status& status) {
 }
 
 std::string reason(const absl::Status& status) {
+  if (status.ok()) return {};
+  if (const auto only = status.GetPayload(kReasonOnly)) return std::string(*only);
   auto info = error_info(status);
   return info ? info->reason() : std::string();
 }

@@ -49,7 +49,7 @@ struct Target {
 struct Change {
   /// The order afterwards. Absent: what was asked for holds already, nothing is written. The engine
   /// sets etag and update_time, and derives from it which claims are taken and released.
-  std::optional<pb::Order> after;
+  OrderBox after;
   /// Whether customer and addresses, or labels, differ from before.
   bool customer_changed = false;
   bool labels_changed = false;

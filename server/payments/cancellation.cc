@@ -300,8 +300,8 @@ class Cancellations::Preview : public std::enable_shared_from_this<Preview> {
 
   void looked(AnswerOr answer) {
     const bool asks = answer.ok() && answer->changed && !answer->replayed &&
-                      std::any_of(answer->order->order.payments().begin(),
-                                  answer->order->order.payments().end(), has_gateway);
+                      std::any_of(answer->order->order->payments().begin(),
+                                  answer->order->order->payments().end(), has_gateway);
     if (!asks) return caller_->answer(std::move(answer));
     known_ = *std::move(answer);
     known_.outcome.mutable_cancellation()->set_provisional(true);
@@ -391,7 +391,7 @@ void Cancellations::cancel(Command command, Deadline answer_by, Work work) {
       Answer known;
       known.order = now.order;
       known.order_id = now.order_id;
-      known.etag = now.order->order.etag();
+      known.etag = now.order->order->etag();
       known.outcome = outcome;
       known.changed = true;
       caller->committed(std::move(known));

@@ -228,12 +228,12 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
 
   void ask(const OrderPtr& order) {
     payments_.clear();
-    for (const pb::Payment& payment : order->order.payments()) {
+    for (const pb::Payment& payment : order->order->payments()) {
       const bool wanted = payment_id_.empty() || payment.payment_id() == payment_id_;
       if (wanted && payment.gateway_account() != rules::kExternal) payments_.push_back(payment);
     }
     if (!payment_id_.empty() && rules::find_payment(order->order, payment_id_) == nullptr) {
-      return caller_->answer(errors::payment_not_found(order->order.order_id(), payment_id_));
+      return caller_->answer(errors::payment_not_found(order->order->order_id(), payment_id_));
     }
     for (const pb::Payment& payment : payments_) {
       const std::string& account = payment.gateway_account();
@@ -259,7 +259,7 @@ class Processor::Impl::Call : public std::enable_shared_from_this<Call> {
     const engine::TraceScope trace(command_.trace);
     if (pause_ > milliseconds(0)) impl_->sender.pause(pause_);
     readings_[index] =
-        impl_->sender.fetch(payments_[index], order->order.currency_code(), caller_->answer_by());
+        impl_->sender.fetch(payments_[index], order->order->currency_code(), caller_->answer_by());
     if (missing_.fetch_sub(1) == 1) fetched();
   }
 
@@ -459,7 +459,7 @@ void Processor::reconcile(const Uuid& order_id, const std::string& payment_id, D
         const OrderPtr order = orders->front();
         const pb::Payment* payment = rules::find_payment(order->order, payment_id);
         if (payment == nullptr) return;
-        if (order->order.cancellation().status() == pb::CANCELLATION_STATUS_IN_PROGRESS) {
+        if (order->order->cancellation().status() == pb::CANCELLATION_STATUS_IN_PROGRESS) {
           // One driving is enough for all payments of an order.
           if (impl->cancellations->driving(order->id)) return;
           const auto progress = [visit, order, payment](const Answer& answer) {

@@ -31,7 +31,7 @@ void ask_gateways(Accounts& accounts, Sender& sender, const OrderPtr& order,
   asked->order = order;
   asked->trace = trace;
   asked->then = std::move(then);
-  for (const pb::Payment& payment : order->order.payments()) {
+  for (const pb::Payment& payment : order->order->payments()) {
     // What a gateway that this server does not have stands for is for the rules to judge.
     const bool can_be_asked =
         has_gateway(payment) && accounts.configured(payment.gateway_account());
@@ -60,7 +60,7 @@ void ask_gateways(Accounts& accounts, Sender& sender, const OrderPtr& order,
       const pb::Payment& payment = *asked->payments[i];
       const engine::TraceScope scope(asked->trace);
       if (accounts.enter(payment.gateway_account())) {
-        auto said = sender.fetch(payment, asked->order->order.currency_code(), deadline);
+        auto said = sender.fetch(payment, asked->order->order->currency_code(), deadline);
         if (auto* reading = std::get_if<Reading>(&said)) {
           asked->readings[i] = std::move(*reading);
         } else {
@@ -68,7 +68,7 @@ void ask_gateways(Accounts& accounts, Sender& sender, const OrderPtr& order,
           asked->done_with[i] =
               error.kind != FetchError::Kind::kUnavailable && !rules::has_open_money(payment);
           spdlog::info("payment {} of order {}, which is to be canceled, can't be read: {}",
-                       payment.payment_id(), asked->order->order.order_id(),
+                       payment.payment_id(), asked->order->order->order_id(),
                        errors::reason(to_status(error, payment)));
         }
       }

@@ -283,11 +283,11 @@ Sender::Folded Sender::read_and_fold(const Uuid& order_id, OrderPtr order,
     }
     const pb::Payment* payment = rules::find_payment(order->order, payment_id);
     if (payment == nullptr)
-      return {.answer = errors::payment_not_found(order->order.order_id(), payment_id)};
+      return {.answer = errors::payment_not_found(order->order->order_id(), payment_id)};
 
     std::vector<rules::PaymentReading> readings;
     if (payment->gateway_account() != rules::kExternal) {
-      auto fetched = fetch(*payment, order->order.currency_code(), deadline);
+      auto fetched = fetch(*payment, order->order->currency_code(), deadline);
       if (const auto* error = std::get_if<FetchError>(&fetched)) {
         return {.answer = to_status(*error, *payment), .retry_after = error->retry_after};
       }

@@ -7,11 +7,11 @@
 
 #include "server/engine/engine.h"
 #include "server/engine/request_hash.h"
-#include "server/orders/actions.h"
 #include "server/orders/cancellation.h"
 #include "server/orders/payments.h"
 #include "server/rpc/backend.h"
 #include "server/rpc/call.h"
+#include "server/rpc/rendering.h"
 
 // How a mutating call on one order becomes a command of the engine, and its answer a response.
 
@@ -57,9 +57,7 @@ engine::Command command_for(const Call& call) {
 template <class Request, class Response>
 void fill(const Request& request, Response& response, const engine::Answer& answer,
           const Settings& settings) {
-  *response.mutable_order() = answer.order->order;
-  rules::add_tracking_urls(*response.mutable_order(), settings);
-  rules::add_available_actions(*response.mutable_order(), settings);
+  add_order(*answer.order, pb::ORDER_VIEW_FULL, settings, Response::kOrderFieldNumber, response);
   response.set_etag(answer.etag);
   response.set_changed(answer.changed);
   response.set_replayed(answer.replayed);

@@ -1,36 +1,19 @@
+#include <google/protobuf/unknown_field_set.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
-#include "server/orders/actions.h"
 #include "server/orders/fields.h"
 #include "server/orders/text.h"
 #include "server/rpc/order_list.h"
 #include "server/rpc/order_service.h"
+#include "server/rpc/rendering.h"
 
 // The reads of orders and notes.
 
 namespace orderd::rpc {
 namespace {
-
-void set_view(pb::Order& order, pb::OrderView view, const Settings& settings) {
-  if (view == pb::ORDER_VIEW_SUMMARY) {
-    order.clear_items();
-    order.clear_labels();
-    order.clear_shipments();
-    order.clear_payments();
-    order.clear_available_actions();
-  } else {
-    rules::add_tracking_urls(order, settings);
-    rules::add_available_actions(order, settings);
-  }
-}
-
-void add_order(pb::Order& to, const StoredOrder& from, pb::OrderView view,
-               const Settings& settings) {
-  to = from.order;
-  set_view(to, view, settings);
-}
 
 storage::SortKey sort_key(pb::OrderSort sort) {
   switch (sort) {
@@ -48,15 +31,15 @@ storage::SortKey sort_key(pb::OrderSort sort) {
 storage::ListQuery::Keyset keyset(const StoredOrder& order, storage::SortKey sort) {
   switch (sort) {
     case storage::SortKey::kUpdateTime:
-      return {rules::to_micros(order.order.update_time()), order.id};
+      return {rules::to_micros(order.order->update_time()), order.id};
     case storage::SortKey::kOrderTime:
-      return {rules::to_micros(order.order.order_time()), order.id};
+      return {rules::to_micros(order.order->order_time()), order.id};
     case storage::SortKey::kTotal:
-      return {order.order.totals().total().amount_minor(), order.id};
+      return {order.order->totals().total().amount_minor(), order.id};
     case storage::SortKey::kCreateTime:
       break;
   }
-  return {rules::to_micros(order.order.create_time()), order.id};
+  return {rules::to_micros(order.order->create_time()), order.id};
 }
 
 /// What a page token is bound to: the request as it matters to the sequence of orders.
@@ -106,11 +89,11 @@ std::size_t add_page(pb::ListOrdersResponse& response, const std::vector<OrderPt
   std::size_t bytes = 0;
   std::size_t added = 0;
   for (const OrderPtr& order : orders) {
-    pb::Order& to = *response.add_orders();
-    add_order(to, *order, view, settings);
-    bytes += to.ByteSizeLong();
+    bytes +=
+        add_order(*order, view, settings, pb::ListOrdersResponse::kOrdersFieldNumber, response);
     if (bytes > kPageBytes && added > 0) {
-      response.mutable_orders()->RemoveLast();
+      auto* fields = response.GetReflection()->MutableUnknownFields(&response);
+      fields->DeleteSubrange(fields->field_count() - 1, 1);
       break;
     }
     ++added;
@@ -125,19 +108,19 @@ grpc::ServerUnaryReactor* OrderService::GetOrder(Context* context, const Bytes* 
       guard_, {"GetOrder", Kind::kRead}, context, in, out, [this](auto* call) {
         const auto id = Uuid::parse(call->request().order_id());
         if (!id) return call->finish(errors::order_not_found(call->request().order_id()));
-        backend_.reader.get({*id}, call->abandoned(),
-                            [this, call](absl::StatusOr<engine::Reader::Orders> orders) {
-                              call->answer([&](pb::GetOrderResponse& response) -> absl::Status {
-                                const auto& request = call->request();
-                                if (!orders.ok()) return orders.status();
-                                if (orders->front() == nullptr) {
-                                  return errors::order_not_found(request.order_id());
-                                }
-                                add_order(*response.mutable_order(), *orders->front(),
-                                          request.view(), *backend_.settings.get());
-                                return absl::OkStatus();
-                              });
-                            });
+        backend_.reader.get(
+            {*id}, call->abandoned(), [this, call](absl::StatusOr<engine::Reader::Orders> orders) {
+              call->answer([&](pb::GetOrderResponse& response) -> absl::Status {
+                const auto& request = call->request();
+                if (!orders.ok()) return orders.status();
+                if (orders->front() == nullptr) {
+                  return errors::order_not_found(request.order_id());
+                }
+                add_order(*orders->front(), request.view(), *backend_.settings.get(),
+                          pb::GetOrderResponse::kOrderFieldNumber, response);
+                return absl::OkStatus();
+              });
+            });
       });
 }
 
@@ -161,8 +144,9 @@ grpc::ServerUnaryReactor* OrderService::BatchGetOrders(Context* context, const B
                                   if (order == nullptr) {
                                     response.add_missing_order_ids(request.order_ids(i));
                                   } else {
-                                    add_order(*response.add_orders(), *order, request.view(),
-                                              *settings);
+                                    add_order(*order, request.view(), *settings,
+                                              pb::BatchGetOrdersResponse::kOrdersFieldNumber,
+                                              response);
                                   }
                                 }
                                 return absl::OkStatus();
@@ -183,33 +167,24 @@ grpc::ServerUnaryReactor* OrderService::ListOrders(Context* context, const Bytes
           if (!token) return call->finish(errors::page_token_invalid());
           query.after = {token->sort_key(), Uuid::from_bytes(token->id())};
         }
-        const auto list = [this, call, settings, query = std::move(query),
-                           scope = std::move(scope)](storage::ReadTransaction& tx) {
-          const pb::OrderView view = call->request().view() == pb::ORDER_VIEW_FULL
-                                         ? pb::ORDER_VIEW_FULL
-                                         : pb::ORDER_VIEW_SUMMARY;
-          tx.snapshot();
-          storage::ListPage page = tx.list_orders(query);
-          if (view == pb::ORDER_VIEW_FULL) {
-            std::vector<storage::OrderVersion> versions;
-            for (const OrderPtr& order : page.orders)
-              versions.push_back({order->id, order->version});
-            page.orders = backend_.reader.load(tx, versions);
-          }
+        const bool whole = request.view() == pb::ORDER_VIEW_FULL;
+        const auto answer = [this, call, settings, whole, sort = query.sort,
+                             scope = std::move(scope)](absl::StatusOr<engine::Reader::Page> page) {
           call->answer([&](pb::ListOrdersResponse& response) {
-            const std::size_t added = add_page(response, page.orders, view, *settings);
-            if (added < page.orders.size()) {
-              page.next = keyset(*page.orders[added - 1], query.sort);
-            }
-            if (page.next) {
+            if (!page.ok()) return page.status();
+            const auto& orders = (*page)->orders;
+            const std::size_t added = add_page(
+                response, orders, whole ? pb::ORDER_VIEW_FULL : pb::ORDER_VIEW_SUMMARY, *settings);
+            auto next = (*page)->next;
+            if (added < orders.size()) next = keyset(*orders[added - 1], sort);
+            if (next) {
               response.set_next_page_token(
-                  tokens_.seal(make_token(scope, page.next->sort_key, page.next->id.raw())));
+                  tokens_.seal(make_token(scope, next->sort_key, next->id.raw())));
             }
             return absl::OkStatus();
           });
         };
-        backend_.reader.run(call->abandoned(), list,
-                            [call](absl::Status status) { call->finish(std::move(status)); });
+        backend_.reader.list(query, whole, call->abandoned(), answer);
       });
 }
 

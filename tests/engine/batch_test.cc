@@ -24,7 +24,7 @@ class Batches : public EngineTest {
     EXPECT_EQ(after.reruns, before.reruns);
     return answers;
   }
-  std::string invoice_of(const Uuid& id) { return server_.stored(id)->order.invoice_number(); }
+  std::string invoice_of(const Uuid& id) { return server_.stored(id)->order->invoice_number(); }
 
   Server server_{open()};
 };
@@ -42,7 +42,7 @@ TEST_P(Batches, TwoOrdersSwapInvoiceNumbers) {
   const auto answers =
       one_batch(list(invoice(ids[0], ""), invoice(ids[1], "I-0"), invoice(ids[0], "I-1")));
   for (const AnswerOr& answer : answers) EXPECT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answers[0]->order->order.invoice_number(), "");
+  EXPECT_EQ(answers[0]->order->order->invoice_number(), "");
   EXPECT_EQ(answers[2]->etag, "4");
   EXPECT_EQ(invoice_of(ids[0]), "I-1");
   EXPECT_EQ(invoice_of(ids[1]), "I-0");
@@ -139,8 +139,8 @@ TEST_P(Batches, EachCommandSeesWhatTheEarlierOnesDid) {
     const AnswerOr& answer = answers[static_cast<std::size_t>(i)];
     ASSERT_TRUE(answer.ok()) << answer.status();
     EXPECT_EQ(answer->etag, std::to_string(i + 2));
-    EXPECT_EQ(answer->order->order.etag(), answer->etag);
-    EXPECT_EQ(answer->order->order.note_count(), i + 1);
+    EXPECT_EQ(answer->order->order->etag(), answer->etag);
+    EXPECT_EQ(answer->order->order->note_count(), i + 1);
   }
   const auto notes = server_.notes(id);
   ASSERT_EQ(notes.size(), 100u);
@@ -175,7 +175,7 @@ TEST_P(Batches, ANoteCanBeEditedAndDeletedInTheBatch) {
   EXPECT_TRUE(answers[1].ok()) << answers[1].status();
   EXPECT_REASON(answers[2], "NOTE_NOT_FOUND");
   EXPECT_TRUE(server_.notes(id).empty());
-  EXPECT_EQ(server_.stored(id)->order.note_count(), 0);
+  EXPECT_EQ(server_.stored(id)->order->note_count(), 0);
   const auto events = raw().events(id);
   ASSERT_EQ(events.size(), 4u);
   EXPECT_EQ(events[3].event.note_deleted().note().body(), "two");
@@ -206,8 +206,8 @@ TEST_P(Batches, ImportsOfOneNumberMeet) {
     const OrderPtr stored = server_.stored(answers[0]->order_id);
     ASSERT_NE(stored, nullptr);
     EXPECT_EQ(stored->version, 1);
-    EXPECT_EQ(stored->order.state_id(), "completed");
-    EXPECT_EQ(stored->order.payments_size(), 1);
+    EXPECT_EQ(stored->order->state_id(), "completed");
+    EXPECT_EQ(stored->order->payments_size(), 1);
     EXPECT_EQ(server_.notes(answers[0]->order_id).size(), 1u);
     raw().expect_history_without_gap({{answers[0]->order_id, 1}});
   }

@@ -38,8 +38,8 @@ TEST_P(Commands, CreateStoresTheOrderAndItsEvent) {
   const OrderPtr stored = server_.stored(answer->order_id);
   ASSERT_NE(stored, nullptr);
   EXPECT_EQ(stored->version, 1);
-  EXPECT_EQ(stored->order.SerializeAsString().size(), order.SerializeAsString().size());
-  EXPECT_EQ(stored->order.labels().at("channel"), "web");
+  EXPECT_EQ(stored->order->SerializeAsString().size(), order.SerializeAsString().size());
+  EXPECT_EQ(stored->order->labels().at("channel"), "web");
 
   const auto events = raw().events(answer->order_id);
   ASSERT_EQ(events.size(), 1u);
@@ -65,14 +65,14 @@ TEST_P(Commands, EachChangeRaisesTheVersionByOneAndIsInTheFeed) {
   AnswerOr answer = server_.call(invoice(id, "I-1"));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->etag, "2");
-  EXPECT_EQ(answer->order->order.invoice_number(), "I-1");
+  EXPECT_EQ(answer->order->order->invoice_number(), "I-1");
   answer = server_.call(status(id, "processing"));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->etag, "3");
   answer = server_.call(add_note(id, "hello"));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->etag, "4");
-  EXPECT_EQ(answer->order->order.note_count(), 1);
+  EXPECT_EQ(answer->order->order->note_count(), 1);
   ASSERT_TRUE(answer->note.has_value());
   EXPECT_EQ(answer->note->body(), "hello");
   EXPECT_EQ(answer->note->author(), kActor);
@@ -101,9 +101,9 @@ TEST_P(Commands, EachChangeRaisesTheVersionByOneAndIsInTheFeed) {
 
   const OrderPtr stored = server_.stored(id);
   EXPECT_EQ(stored->version, 6);
-  EXPECT_EQ(stored->order.state_id(), "processing");
-  EXPECT_EQ(stored->order.invoice_number(), "I-1");
-  EXPECT_EQ(stored->order.note_count(), 0);
+  EXPECT_EQ(stored->order->state_id(), "processing");
+  EXPECT_EQ(stored->order->invoice_number(), "I-1");
+  EXPECT_EQ(stored->order->note_count(), 0);
   raw().expect_history_without_gap({{id, 6}});
 }
 
@@ -161,7 +161,7 @@ TEST_P(Commands, AReplayAnswersWithTheFirstEtagAndTheOrderAsItIsNow) {
   EXPECT_TRUE(replay->replayed);
   EXPECT_EQ(replay->etag, "2");
   EXPECT_EQ(replay->order->version, 3);
-  EXPECT_EQ(replay->order->order.invoice_number(), "I-2");
+  EXPECT_EQ(replay->order->order->invoice_number(), "I-2");
   EXPECT_EQ(server_.stored(id)->version, 3);
 }
 
@@ -309,11 +309,11 @@ TEST_P(Commands, UpdateTimesRiseAndAreThoseOfTheDatabase) {
   for (int i = 0; i < 20; ++i) {
     const AnswerOr answer = server_.call(invoice(id, "I-" + std::to_string(i)));
     ASSERT_TRUE(answer.ok()) << answer.status();
-    const auto& time = answer->order->order.update_time();
+    const auto& time = answer->order->order->update_time();
     const std::int64_t micros = time.seconds() * 1'000'000 + time.nanos() / 1000;
     EXPECT_GT(micros, last);
     last = micros;
-    EXPECT_EQ(server_.stored(id)->order.update_time().SerializeAsString(),
+    EXPECT_EQ(server_.stored(id)->order->update_time().SerializeAsString(),
               time.SerializeAsString());
   }
 }
@@ -343,8 +343,8 @@ TEST_F(CommandsOnMariaDb, TheSameRequestOnTwoLanesIsOneChange) {
     EXPECT_NE(answers[0]->replayed, answers[1]->replayed);
     EXPECT_EQ(answers[0]->order_id, answers[1]->order_id);
     EXPECT_EQ(answers[0]->etag, answers[1]->etag);
-    EXPECT_EQ(answers[0]->order->order.SerializeAsString().size(),
-              answers[1]->order->order.SerializeAsString().size());
+    EXPECT_EQ(answers[0]->order->order->SerializeAsString().size(),
+              answers[1]->order->order->SerializeAsString().size());
   }
   EXPECT_EQ(raw().feed().size(), 50u);
 }

@@ -221,7 +221,7 @@ TEST_F(Connection, AnOrderLockedByAnotherSessionHoldsUpNobodyElse) {
   other.execute("ROLLBACK");
   EXPECT_EQ(get(std::move(answers[0]))->etag, "2");
   EXPECT_EQ(get(std::move(answers[10]))->etag, "3");
-  EXPECT_EQ(server.stored(ids[3])->order.invoice_number(), "second");
+  EXPECT_EQ(server.stored(ids[3])->order->invoice_number(), "second");
 }
 
 TEST_F(Connection, ASilentHolderOfTheFeedIsDisposedOfWithinSixSeconds) {

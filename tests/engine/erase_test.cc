@@ -78,8 +78,8 @@ TEST_P(ErasureInBatch, ErasesWhatCameBeforeItAndNothingElse) {
     EXPECT_EQ(history.find(kMarker), std::string::npos) << history;
     EXPECT_NE(history.find("written later"), std::string::npos) << history;
     EXPECT_NE(history.find("customer_erased"), std::string::npos);
-    EXPECT_TRUE(server_.stored(id)->order.has_customer_erase_time());
-    EXPECT_EQ(server_.stored(id)->order.customer().name(), "");
+    EXPECT_TRUE(server_.stored(id)->order->has_customer_erase_time());
+    EXPECT_EQ(server_.stored(id)->order->customer().name(), "");
     std::vector<std::string> bodies;
     for (const pb::Note& note : server_.notes(id)) bodies.push_back(note.body());
     EXPECT_EQ(bodies.back(), "written later");

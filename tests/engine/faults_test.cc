@@ -30,7 +30,7 @@ class Faults : public EngineTest {
     return std::any_of(changes.updated.begin(), changes.updated.end(),
                        [&](const StoredOrder* order) { return order->id == id; });
   }
-  std::string invoice_of(const Uuid& id) { return server_.stored(id)->order.invoice_number(); }
+  std::string invoice_of(const Uuid& id) { return server_.stored(id)->order->invoice_number(); }
 
   std::shared_ptr<FaultyStorage> faulty_ = std::make_shared<FaultyStorage>(open());
   Server server_{faulty_};

@@ -92,10 +92,10 @@ TEST_P(LostUpdates, EachVersionIsOneAnsweredChange) {
   for (std::size_t n = 0; n < kOrders; ++n) {
     const OrderPtr order = servers[0]->stored(ids[n]);
     EXPECT_EQ(order->version, 1 + changed[n]);
-    EXPECT_EQ(static_cast<std::size_t>(order->order.note_count()),
+    EXPECT_EQ(static_cast<std::size_t>(order->order->note_count()),
               servers[0]->notes(ids[n]).size());
-    if (!order->order.invoice_number().empty()) {
-      EXPECT_TRUE(numbers.insert(order->order.invoice_number()).second) << "one number, two orders";
+    if (!order->order->invoice_number().empty()) {
+      EXPECT_TRUE(numbers.insert(order->order->invoice_number()).second) << "one number, two orders";
     }
     versions[ids[n]] = order->version;
     sum += changed[n];
@@ -110,7 +110,7 @@ TEST_P(LostUpdates, EachVersionIsOneAnsweredChange) {
       raw().session().sql() << "SELECT value, order_id FROM invoice_numbers", 2);
   while (rows.next()) {
     ++claims;
-    EXPECT_EQ(servers[0]->stored(rows.id(1))->order.invoice_number(), rows.text(0));
+    EXPECT_EQ(servers[0]->stored(rows.id(1))->order->invoice_number(), rows.text(0));
   }
   EXPECT_EQ(claims, numbers.size());
 }

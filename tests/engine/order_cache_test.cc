@@ -22,8 +22,8 @@ OrderPtr order_of(const Uuid& id, std::int64_t version, std::size_t text = 100) 
   auto order = std::make_shared<StoredOrder>();
   order->id = id;
   order->version = version;
-  order->order.set_etag(std::to_string(version));
-  order->order.mutable_customer()->set_name(std::string(text, 'x'));
+  order->order->set_etag(std::to_string(version));
+  order->order->mutable_customer()->set_name(std::string(text, 'x'));
   return order;
 }
 

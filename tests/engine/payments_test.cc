@@ -33,7 +33,7 @@ class Payments : public EngineTest {
     return id;
   }
 
-  pb::Payment payment(const Uuid& id, int n = 0) { return server_->stored(id)->order.payments(n); }
+  pb::Payment payment(const Uuid& id, int n = 0) { return server_->stored(id)->order->payments(n); }
 
   std::vector<pb::PaymentTransaction> ledger(const Uuid& id) {
     return opened_->begin_read(storage::Clock::now() + kPatience)
@@ -75,8 +75,8 @@ TEST_P(Payments, AnAttemptIsStoredWithItsOrderAndSettledOnce) {
   ASSERT_TRUE(tried.ok()) << tried.status();
   ASSERT_TRUE(tried->transaction.has_value());
   EXPECT_EQ(tried->transaction->status(), pb::TRANSACTION_STATUS_UNKNOWN);
-  EXPECT_EQ(tried->order->order.payments(0).open_transactions_size(), 1);
-  EXPECT_EQ(tried->order->order.payments(0).capturable().amount_minor(), 600);
+  EXPECT_EQ(tried->order->order->payments(0).open_transactions_size(), 1);
+  EXPECT_EQ(tried->order->order->payments(0).capturable().amount_minor(), 600);
   EXPECT_TRUE(same(server_->stored(id)->order, tried->order->order));
   expect_books_agree(id);
 
@@ -88,7 +88,7 @@ TEST_P(Payments, AnAttemptIsStoredWithItsOrderAndSettledOnce) {
   ASSERT_TRUE(settled.ok()) << settled.status();
   EXPECT_TRUE(settled->changed);
   EXPECT_EQ(settled->transaction->status(), pb::TRANSACTION_STATUS_SUCCEEDED);
-  EXPECT_EQ(settled->order->order.payments(0).captured().amount_minor(), 400);
+  EXPECT_EQ(settled->order->order->payments(0).captured().amount_minor(), 400);
   EXPECT_TRUE(same(server_->stored(id)->order, settled->order->order));
   expect_books_agree(id);
 
@@ -130,7 +130,7 @@ TEST_P(Payments, AReplayAnswersWithTheTransactionAsItIsNow) {
 
 TEST_P(Payments, AskingWhatWouldHappenWritesNothing) {
   const Uuid id = make(1000);
-  const std::string etag = server_->stored(id)->order.etag();
+  const std::string etag = server_->stored(id)->order->etag();
   Command asked = capture(id, payment(id).payment_id(), 400);
   asked.validate_only = true;
   writes_ = 0;
@@ -140,7 +140,7 @@ TEST_P(Payments, AskingWhatWouldHappenWritesNothing) {
   EXPECT_TRUE(answer->changed);
   EXPECT_EQ(answer->etag, etag);
   EXPECT_EQ(answer->transaction->amount().amount_minor(), 400);
-  EXPECT_EQ(server_->stored(id)->order.etag(), etag);
+  EXPECT_EQ(server_->stored(id)->order->etag(), etag);
   EXPECT_EQ(payment(id).open_transactions_size(), 0);
 
   Command too_much = capture(id, payment(id).payment_id(), 1001);

@@ -60,7 +60,7 @@ TEST_P(Reads, ManyOrdersAtOnce) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     ASSERT_NE((*orders)[i], nullptr);
     EXPECT_EQ((*orders)[i]->id, ids[i]);
-    EXPECT_EQ((*orders)[i]->order.items_size(), 1);
+    EXPECT_EQ((*orders)[i]->order->items_size(), 1);
   }
 }
 
@@ -209,7 +209,7 @@ class ReadsUnderWrites : public EngineTest {
             const OrderPtr& order = (*orders)[i];
             ASSERT_NE(order, nullptr);
             ASSERT_EQ(order->id, wanted[i]);
-            ASSERT_TRUE(is_whole(*order)) << order->order.DebugString();
+            ASSERT_TRUE(is_whole(*order)) << order->order->DebugString();
             ASSERT_GE(order->version, last[wanted[i]]) << "time went backwards";
             last[wanted[i]] = order->version;
           }
@@ -225,7 +225,7 @@ class ReadsUnderWrites : public EngineTest {
           const Uuid& id = ids[t * 4 + static_cast<std::size_t>(i) % 4];
           const AnswerOr answer = writer.call(mark(id));
           ASSERT_TRUE(answer.ok()) << answer.status();
-          ASSERT_TRUE(is_whole(*answer->order)) << answer->order->order.DebugString();
+          ASSERT_TRUE(is_whole(*answer->order)) << answer->order->order->DebugString();
         }
       });
     }

@@ -190,7 +190,7 @@ TEST(BodyHash, RequestsOfDifferentMethodsDiffer) {
   EXPECT_NE(body_hash(add), body_hash(remove));
 }
 
-/// One entry of CreateOrderRequest.order.labels on the wire; empty strings are left out.
+/// One entry of CreateOrderRequest.order->labels on the wire; empty strings are left out.
 std::string label_on_the_wire(const std::string& key, const std::string& value) {
   std::string entry;
   if (!key.empty()) entry += "\x0a" + std::string(1, static_cast<char>(key.size())) + key;

@@ -71,7 +71,7 @@ TEST_P(SettingsEditorTest, AMethodInUseStays) {
   ASSERT_TRUE(edit(create_method("express", 5)).ok());
   // The first enabled method by position is what orders get.
   const auto ids = make_orders(*server_, 3);
-  ASSERT_EQ(server_->stored(ids[0])->order.shipments(0).method_id(), "express");
+  ASSERT_EQ(server_->stored(ids[0])->order->shipments(0).method_id(), "express");
   const Settings before = stored();
   for (const bool validate_only : {true, false}) {
     SettingsEdit wanted = delete_method("express");
@@ -161,7 +161,7 @@ TEST_P(SettingsEditorTest, TheInitialDeliveryStateMovesAtOnce) {
   EXPECT_EQ(stored().version, after.version);
   // Orders start there from now on.
   const OrderPtr order = server_->stored(make_order(*server_));
-  EXPECT_EQ(order->order.shipments(0).lines(0).delivery_state_id(), "arrived");
+  EXPECT_EQ(order->order->shipments(0).lines(0).delivery_state_id(), "arrived");
 }
 
 ORDERD_ON_BOTH_DATABASES(SettingsEditorTest);

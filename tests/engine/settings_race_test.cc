@@ -87,7 +87,7 @@ TEST_P(SettingsRace, NoOrderEndsInADeletedState) {
     const AnswerOr answer = server.call(status(id, "busy"));
     deleter.join();
 
-    const std::string state = server.stored(id)->order.state_id();
+    const std::string state = server.stored(id)->order->state_id();
     if (answer.ok()) {
       // The move was committed, so the deletion must have seen it: either it was refused, or it
       // came before, and then the move was not judged by the settings that it committed under.

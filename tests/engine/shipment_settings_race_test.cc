@@ -94,7 +94,7 @@ class ShipmentSettingsRace : public EngineTest {
       const Settings settings =
           mover_->storage->begin_read(storage::Clock::now() + kPatience)->load_settings();
       const OrderPtr now = mover_->stored(id_);
-      for (const pb::Shipment& shipment : now->order.shipments()) {
+      for (const pb::Shipment& shipment : now->order->shipments()) {
         ASSERT_FALSE(settings.methods.at(shipment.method_id()).has_delete_time());
         for (const pb::ShipmentLine& line : shipment.lines()) {
           ASSERT_FALSE(settings.delivery_states.at(line.delivery_state_id()).has_delete_time());

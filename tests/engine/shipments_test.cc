@@ -114,7 +114,7 @@ class Shipments : public EngineTest {
 TEST_P(Shipments, AnswersAreWhatIsStored) {
   const AnswerOr made = server_->call(order_of(4, 5));
   expect_stored(made);
-  ASSERT_EQ(made->order->order.shipments_size(), 1);
+  ASSERT_EQ(made->order->order->shipments_size(), 1);
   EXPECT_EQ(pieces(made->order->order, "pending"), 20);
   const Uuid id = made->order_id;
 
@@ -125,17 +125,17 @@ TEST_P(Shipments, AnswersAreWhatIsStored) {
 
   auto request = shipment_request(id);
   auto& tracking = *request.add_changes()->mutable_set_tracking_numbers();
-  tracking.set_shipment_id(moved->order->order.shipments(0).shipment_id());
+  tracking.set_shipment_id(moved->order->order->shipments(0).shipment_id());
   tracking.add_tracking_numbers("T-1");
   tracking.add_tracking_numbers("T-2");
   const auto tracked = server_->call(ship(request));
   expect_stored(tracked);
-  EXPECT_EQ(tracked->order->order.shipments(0).tracking_numbers_size(), 2);
+  EXPECT_EQ(tracked->order->order->shipments(0).tracking_numbers_size(), 2);
 
-  const std::string line_id = moved->order->order.shipments(0).lines(0).line_id();
+  const std::string line_id = moved->order->order->shipments(0).lines(0).line_id();
   const auto split = server_->call(split_off(id, line_id, 1));
   expect_stored(split);
-  EXPECT_EQ(split->order->order.shipments_size(), 2);
+  EXPECT_EQ(split->order->order->shipments_size(), 2);
 
   const auto again = server_->call(move_all(id, "shipped"));
   expect_stored(again);
@@ -215,7 +215,7 @@ TEST_P(Shipments, ABulkChangeOf675ItemsCostsWhatOneOfThreeCosts) {
     auto& everything = *method.add_changes()->mutable_set_method();
     everything.mutable_selection()->set_all(true);
     everything.set_method_id("express");
-    const google::protobuf::Timestamp at = made->order->order.create_time();
+    const google::protobuf::Timestamp at = made->order->order->create_time();
     auto each = shipment_request(id);
     auto halves = shipment_request(id);
     for (int i = 1; i <= items; ++i) {
@@ -234,23 +234,23 @@ TEST_P(Shipments, ABulkChangeOf675ItemsCostsWhatOneOfThreeCosts) {
     change(method);                                                           // one shipment
     change(delivery_request(id, "confirmed", Uuid::generate().to_string()));  // each line changes
     change(each);                                                             // a shipment each
-    ASSERT_EQ(order->order.shipments_size(), items);
+    ASSERT_EQ(order->order->shipments_size(), items);
     auto numbers = shipment_request(id);
-    for (const pb::Shipment& shipment : order->order.shipments()) {
+    for (const pb::Shipment& shipment : order->order->shipments()) {
       auto& tracking = *numbers.add_changes()->mutable_set_tracking_numbers();
       tracking.set_shipment_id(shipment.shipment_id());
       tracking.add_tracking_numbers("T-" + shipment.shipment_id());
     }
     change(numbers);  // a tracking number each
     change(method);   // all but one shipment go, with their numbers
-    ASSERT_EQ(order->order.shipments_size(), 1);
+    ASSERT_EQ(order->order->shipments_size(), 1);
     change(halves);  // half as many lines more
-    ASSERT_EQ(order->order.shipments(0).lines_size(), items + halves.changes_size());
+    ASSERT_EQ(order->order->shipments(0).lines_size(), items + halves.changes_size());
     auto rest = delivery_request(id, "shipped");
     auto& shipped = *rest.mutable_changes(0)->mutable_set_delivery_state();
     *shipped.mutable_delivery_state_time() = at;
     change(rest);  // the halves merge
-    ASSERT_EQ(order->order.shipments(0).lines_size(), items);
+    ASSERT_EQ(order->order->shipments(0).lines_size(), items);
   }
   EXPECT_EQ(costs[0], costs[1]);
 }
@@ -273,7 +273,7 @@ TEST_P(Shipments, CachesAreRightAfterEachChange) {
     request.set_etag(etag);
     const auto selection = [&](pb::LineSelection& lines) {
       const OrderPtr order = server_->stored(id);
-      const auto& shipments = order->order.shipments();
+      const auto& shipments = order->order->shipments();
       const auto& from = shipments[static_cast<int>(random() % shipments.size())];
       auto& line = *lines.add_lines();
       line.set_line_id(from.lines(static_cast<int>(random() % from.lines_size())).line_id());
@@ -293,7 +293,7 @@ TEST_P(Shipments, CachesAreRightAfterEachChange) {
     EXPECT_EQ(pieces(stored->order), 24);
     if (answer.ok()) {
       EXPECT_TRUE(same(answer->order->order, stored->order));
-      EXPECT_EQ(answer->etag, stored->order.etag());
+      EXPECT_EQ(answer->etag, stored->order->etag());
       EXPECT_EQ(answer->changed, answer->etag != etag);
       changed += answer->changed;
     }
@@ -304,7 +304,7 @@ TEST_P(Shipments, CachesAreRightAfterEachChange) {
       ASSERT_TRUE(orders.ok()) << orders.status();
       EXPECT_TRUE(same(orders->at(0)->order, stored->order));
     }
-    etag = stored->order.etag();
+    etag = stored->order->etag();
   }
   EXPECT_GT(changed, 10);
 }
@@ -313,7 +313,7 @@ TEST_P(Shipments, EventsHaveBeforeAndAfter) {
   const AnswerOr made = server_->call(order_of(2, 5));
   const Uuid id = made->order_id;
   const std::string request_id = Uuid::generate().to_string();
-  const std::string line_id = made->order->order.shipments(0).lines(0).line_id();
+  const std::string line_id = made->order->order->shipments(0).lines(0).line_id();
   const auto confirmed = server_->call(move_all(id, "confirmed", request_id));
   ASSERT_FALSE(server_->call(move_some(id, "shipped", 6)).ok());
   ASSERT_FALSE(server_->call(move_all(id, "confirmed"))->changed);
@@ -324,7 +324,7 @@ TEST_P(Shipments, EventsHaveBeforeAndAfter) {
   const auto events = raw().events(id);
   ASSERT_EQ(events.size(), 5u);
   EXPECT_TRUE(
-      same(events[0].event.order_created().order().shipments(0), made->order->order.shipments(0)));
+      same(events[0].event.order_created().order().shipments(0), made->order->order->shipments(0)));
   const auto expect = [&](std::size_t n, const AnswerOr& from, const AnswerOr& to, int before,
                           int after) {
     SCOPED_TRACE(n);
@@ -335,10 +335,10 @@ TEST_P(Shipments, EventsHaveBeforeAndAfter) {
     ASSERT_EQ(event.before_size(), before);
     ASSERT_EQ(event.after_size(), after);
     for (int i = 0; i < before; ++i) {
-      EXPECT_TRUE(same(event.before(i), from->order->order.shipments(i)));
+      EXPECT_TRUE(same(event.before(i), from->order->order->shipments(i)));
     }
     for (int i = 0; i < after; ++i) {
-      EXPECT_TRUE(same(event.after(i), to->order->order.shipments(i)));
+      EXPECT_TRUE(same(event.after(i), to->order->order->shipments(i)));
     }
   };
   expect(1, made, confirmed, 1, 1);
@@ -365,7 +365,7 @@ class Splitters : public Shipments {
     seed_ = std::random_device{}();
     std::cout << "seed " << seed_ << std::endl;
     id_ = make(1, kPieces);
-    line_id_ = server_->stored(id_)->order.shipments(0).lines(0).line_id();
+    line_id_ = server_->stored(id_)->order->shipments(0).lines(0).line_id();
   }
 
   /// Every thread calls its server with commands for random quantities. `granted` is told about
@@ -443,7 +443,7 @@ class Splitters : public Shipments {
     quantities[line_id_] = rest;
     std::map<std::string, std::int64_t> stored;
     const OrderPtr order = server_->stored(id_);
-    for (const pb::Shipment& shipment : order->order.shipments()) {
+    for (const pb::Shipment& shipment : order->order->shipments()) {
       for (const pb::ShipmentLine& line : shipment.lines()) {
         stored[line.line_id()] = line.quantity();
       }

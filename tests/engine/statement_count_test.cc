@@ -166,7 +166,7 @@ TEST_P(StatementCount, WhatTheCacheDoesNotHoldIsLoadedInAConstantNumberToo) {
 TEST_P(StatementCount, PaymentsFromTheirAttachmentToTheirCapture) {
   const auto ids = make_orders(*server_, kAll);
   expect_constant([&](std::size_t i) { return attach_payment(ids[i], "sandbox"); });
-  const auto payment = [&](std::size_t i) { return server_->stored(ids[i])->order.payments(0); };
+  const auto payment = [&](std::size_t i) { return server_->stored(ids[i])->order->payments(0); };
   std::vector<std::string> payments;
   for (std::size_t i = 0; i < ids.size(); ++i) payments.push_back(payment(i).payment_id());
   expect_constant(

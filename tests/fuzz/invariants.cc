@@ -162,7 +162,7 @@ void check(const pb::Order& order, const std::vector<pb::PaymentTransaction>& le
   for (const auto& payment : order.payments()) check_payment(payment, ledger);
   require(settings.states.contains(order.state_id()), "an order is in a state that exists");
   pb::Order shown = order;
-  rules::add_available_actions(shown, settings);
+  rules::add_available_actions(shown, settings, shown);
 }
 
 }  // namespace orderd::fuzz

@@ -140,7 +140,7 @@ class CancellationTestOn : public OnDatabase<Base> {
   static void begin(MoneyServer& node, const Paid& paid) {
     const AnswerOr begun = node.server.call(cancel_command(node, cancel_request(paid.order)));
     ASSERT_TRUE(begun.ok()) << begun.status();
-    ASSERT_EQ(begun->order->order.cancellation().status(), kInProgress);
+    ASSERT_EQ(begun->order->order->cancellation().status(), kInProgress);
   }
   /// What it wrote: the legs.
   std::vector<pb::PaymentTransaction> advance(MoneyServer& node, const Paid& paid) {
@@ -166,7 +166,7 @@ class CancellationTestOn : public OnDatabase<Base> {
     const AnswerOr advanced = node.server.call(std::move(command));
     EXPECT_TRUE(advanced.ok()) << advanced.status();
     std::vector<pb::PaymentTransaction> legs;
-    for (const pb::Payment& payment : advanced->order->order.payments()) {
+    for (const pb::Payment& payment : advanced->order->order->payments()) {
       for (const auto& open : payment.open_transactions()) legs.push_back(open);
     }
     return legs;

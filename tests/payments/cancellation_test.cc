@@ -115,7 +115,7 @@ TEST_F(CancellationTest, VoidsGoFirstAndAllGoesBack) {
   const Paid paid = pay(*node, {{1000, 300}, {500, 500}, {700, 0}});
   const AnswerOr answer = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kCompleted);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kCompleted);
   expect_returned(*node, paid);
   expect_nothing_sent_twice();
   auto order_of_calls = kinds(gateway_->calls());
@@ -129,7 +129,7 @@ TEST_F(CancellationTest, NothingToReturnAsksNobody) {
   const AnswerOr answer = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_TRUE(answer->changed);
-  EXPECT_EQ(answer->order->order.cancellation().status(), kCompleted);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kCompleted);
   EXPECT_THAT(gateway_->fetches(), IsEmpty());
 }
 
@@ -165,16 +165,16 @@ TEST_F(CancellationTest, ARetryAndAnotherCallAreAnsweredAtOnce) {
   const AnswerOr retry = cancel(*node, cancel_request(paid.order, id));
   ASSERT_TRUE(retry.ok()) << retry.status();
   EXPECT_TRUE(retry->replayed);
-  EXPECT_EQ(retry->order->order.cancellation().status(), kInProgress);
+  EXPECT_EQ(retry->order->order->cancellation().status(), kInProgress);
   const AnswerOr other = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(other.ok()) << other.status();
   EXPECT_FALSE(other->changed);
-  EXPECT_EQ(other->order->order.cancellation().status(), kInProgress);
+  EXPECT_EQ(other->order->order->cancellation().status(), kInProgress);
 
   gate->open();
   const AnswerOr answer = get(std::move(first));
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kCompleted);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kCompleted);
   EXPECT_THAT(gateway_->calls(), SizeIs(1));
   const AnswerOr late = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(late.ok()) << late.status();
@@ -195,7 +195,7 @@ TEST_F(CancellationTest, WhatWasNeverSyncedIsSyncedFirst) {
   request.set_etag(etag);
   const AnswerOr answer = cancel(*node, request);
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kCompleted);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kCompleted);
   expect_returned(*node, paid);
   expect_nothing_sent_twice();
 }
@@ -209,7 +209,7 @@ TEST_F(CancellationTest, AFinishedPaymentThatItsGatewayForgotStandsInNobodysWay)
   gateway_->fail_fetch(paid.references[1], FetchError{});
   const AnswerOr away = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(away.ok()) << away.status();
-  EXPECT_EQ(away->order->order.cancellation().status(), kInProgress);
+  EXPECT_EQ(away->order->order->cancellation().status(), kInProgress);
   EXPECT_THAT(gateway_->calls(), IsEmpty());
 
   FetchError gone;
@@ -246,11 +246,11 @@ TEST_F(CancellationTest, ACallerIsAnsweredInTimeAndTheDrivingGoesOn) {
   const AnswerOr answer = get(std::move(early));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_TRUE(answer->changed);
-  const auto& cancellation = answer->order->order.cancellation();
+  const auto& cancellation = answer->order->order->cancellation();
   EXPECT_EQ(cancellation.status(), kInProgress);
   ASSERT_THAT(cancellation.legs(), SizeIs(1));
   EXPECT_EQ(cancellation.legs(0).status(), pb::TRANSACTION_STATUS_UNKNOWN);
-  EXPECT_EQ(answer->etag, answer->order->order.etag());
+  EXPECT_EQ(answer->etag, answer->order->order->etag());
 
   gate->open();
   wait_for(*node, paid, kCompleted);
@@ -270,8 +270,8 @@ TEST_F(CancellationTest, AGatewayThatHangsInAReadingHoldsUpNobodyElse) {
   expect_returned(*node, other);
   const AnswerOr answer = get(std::move(early));
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kInProgress);
-  EXPECT_THAT(answer->order->order.cancellation().legs(), IsEmpty());
+  EXPECT_EQ(answer->order->order->cancellation().status(), kInProgress);
+  EXPECT_THAT(answer->order->order->cancellation().legs(), IsEmpty());
   gate->open();
   wait_for(*node, hanging, kCompleted);
   expect_returned(*node, hanging);
@@ -323,7 +323,7 @@ TEST_F(CancellationTest, ACaptureInFlightIsWaitedFor) {
   ASSERT_TRUE(get(std::move(capture)).ok());
   const AnswerOr answer = get(std::move(canceled));
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kCompleted);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kCompleted);
   expect_returned(*node, paid);
   EXPECT_EQ(moved(paid.references[0], kRefund), 300);
   EXPECT_EQ(moved(paid.references[0], kVoid), 700);
@@ -353,7 +353,7 @@ TEST_F(CancellationTest, ACaptureThatTheGatewayDoesNotKnowIsNotSentAgain) {
       sender->call(request_for<pb::CapturePaymentRequest>(paid.order, paid.payments[0], 300)).ok());
   const AnswerOr answer = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kInProgress);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kInProgress);
   visit(*node, paid);
   EXPECT_EQ(status(*node, paid), kInProgress);
   EXPECT_THAT(gateway_->calls(), SizeIs(1));
@@ -385,7 +385,7 @@ TEST_F(CancellationTest, AGatewayThatCantBeAskedLeavesTheRestToTheReconciler) {
   const AnswerOr answer = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_TRUE(answer->changed);
-  EXPECT_EQ(answer->order->order.cancellation().status(), kInProgress);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kInProgress);
   EXPECT_EQ(visit(*node, paid).result, Visit::Result::kNotAsked);
   EXPECT_EQ(visit(*node, paid, 1).result, Visit::Result::kNotAsked);
   EXPECT_THAT(gateway_->calls(), IsEmpty());
@@ -407,7 +407,7 @@ TEST_F(CancellationTest, AGatewayThatIsLeftAloneIsNotAsked) {
   ASSERT_TRUE(cancel(*node, cancel_request(first.order)).ok());  // opens the circuit
   const AnswerOr answer = cancel(*node, cancel_request(second.order));
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kInProgress);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kInProgress);
   EXPECT_EQ(gateway_->fetches(second.references[0]), 1) << "by its sync";
 }
 
@@ -421,7 +421,7 @@ TEST_F(CancellationTest, AnExternalRefundIsWaitedForUntilSomebodyConfirmsIt) {
   ASSERT_EQ(external().captured().amount_minor(), 400);
   const AnswerOr answer = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer->order->order.cancellation().status(), kInProgress);
+  EXPECT_EQ(answer->order->order->cancellation().status(), kInProgress);
   EXPECT_EQ(external().voided().amount_minor(), 600);
   ASSERT_EQ(external().open_transactions_size(), 1);
   EXPECT_EQ(external().open_transactions(0).reason(), "MANUAL");
@@ -455,7 +455,7 @@ TEST_F(CancellationTest, AfterARefusalAnotherCallTriesAgainWithNewKeys) {
   const AnswerOr again = cancel(*node, cancel_request(paid.order));
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_TRUE(again->changed);
-  EXPECT_EQ(again->order->order.cancellation().pass(), 2);
+  EXPECT_EQ(again->order->order->cancellation().pass(), 2);
   expect_returned(*node, paid);
   EXPECT_THAT(gateway_->calls(), SizeIs(2));
   expect_nothing_sent_twice();
@@ -556,7 +556,7 @@ TEST_F(CancellationTest, TwoHundredAtOnceNeedNoMoreThanTheAccountsThreads) {
   for (auto& answer : answers) {
     const AnswerOr done = get(std::move(answer));
     ASSERT_TRUE(done.ok()) << done.status();
-    EXPECT_EQ(done->order->order.cancellation().status(), kCompleted);
+    EXPECT_EQ(done->order->order->cancellation().status(), kCompleted);
   }
   for (const Paid& paid : all) {
     expect_returned(*node, paid);

@@ -125,7 +125,7 @@ struct MoneyServer {
   }
 
   pb::Payment payment(const Uuid& order, int n = 0) {
-    return server.stored(order)->order.payments(n);
+    return server.stored(order)->order->payments(n);
   }
   std::vector<pb::PaymentTransaction> ledger(const Uuid& order) {
     return server.storage->begin_read(storage::Clock::now() + kPatience)

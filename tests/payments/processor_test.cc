@@ -89,8 +89,8 @@ TEST_F(ProcessorTest, EveryResultOfEveryOperationIsWrittenAndAnswered) {
       EXPECT_EQ(attempt.status(), tried.status) << attempt.reason();
       EXPECT_EQ(attempt.reason(), tried.reason);
       EXPECT_EQ(attempt.transaction_id(), answer->outcome.transaction_id());
-      EXPECT_EQ(answer->etag, answer->order->order.etag());
-      EXPECT_EQ(answer->etag, node_->server.stored(paid.order)->order.etag());
+      EXPECT_EQ(answer->etag, answer->order->order->etag());
+      EXPECT_EQ(answer->etag, node_->server.stored(paid.order)->order->etag());
 
       const auto calls = gateway_->calls();
       ASSERT_EQ(calls.size(), before + 1);
@@ -187,7 +187,7 @@ TEST_F(ProcessorTest, ACallerIsAnsweredBeforeHisDeadlineAndTheCallGoesOn) {
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->transaction->status(), kUnknown);
   EXPECT_TRUE(answer->changed);
-  EXPECT_EQ(answer->order->order.payments(0).open_transactions_size(), 1);
+  EXPECT_EQ(answer->order->order->payments(0).open_transactions_size(), 1);
 
   gate->open();
   node_->processor.stop();

@@ -138,7 +138,7 @@ TEST_P(ReconcilerTest, WhatTellsNothingNewWaitsLongerEachTime) {
   Reconciler::Options options;
   options.first_delay = minutes(1);
   options.longest_delay = minutes(10);
-  const std::string etag = node->server.stored(paid.order)->order.etag();
+  const std::string etag = node->server.stored(paid.order)->order->etag();
   for (const int expected : {1, 2, 4, 8, 10, 10}) {
     make_due();
     const Micros before = wall_clock();
@@ -149,7 +149,7 @@ TEST_P(ReconcilerTest, WhatTellsNothingNewWaitsLongerEachTime) {
     EXPECT_GE(*next, before + delay * 4 / 5) << expected;
     EXPECT_LE(*next, wall_clock() + delay * 6 / 5) << expected;
   }
-  EXPECT_EQ(node->server.stored(paid.order)->order.etag(), etag);
+  EXPECT_EQ(node->server.stored(paid.order)->order->etag(), etag);
 
   // News begins a new series.
   gateway_->fail_fetch(paid.reference, std::nullopt);
@@ -170,7 +170,7 @@ TEST_P(ReconcilerTest, ASendThatStaysUnknownIsNoNews) {
     make_due();
     ASSERT_EQ(pass(*node), 1);
     EXPECT_THAT(gateway_->calls(), SizeIs(i));
-    const std::string now_is = node->server.stored(paid.order)->order.etag();
+    const std::string now_is = node->server.stored(paid.order)->order->etag();
     if (i > 1) {
       EXPECT_EQ(now_is, etag) << "that there is no answer is written once";
     }

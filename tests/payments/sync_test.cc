@@ -19,7 +19,7 @@ constexpr auto kSucceeded = pb::TRANSACTION_STATUS_SUCCEEDED;
 TEST_F(ProcessorTest, AnUnsyncedPaymentIsReadFirst) {
   const Paid paid = pay(1000, 200);
   auto request = capture(paid, 0, new_request_id());
-  request.set_etag(node_->server.stored(paid.order)->order.etag());
+  request.set_etag(node_->server.stored(paid.order)->order->etag());
   const AnswerOr answer = node_->call(request);
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->transaction->amount().amount_minor(), 800);
@@ -44,7 +44,7 @@ TEST_F(ProcessorTest, AnUnsyncedPaymentWhoseGatewayIsAwayIsLeftAlone) {
       {FetchError::Kind::kUnusable, "GATEWAY_PAYMENT_UNUSABLE"}};
   for (const auto& [kind, reason] : cases) {
     const Paid paid = pay();
-    const std::string etag = node_->server.stored(paid.order)->order.etag();
+    const std::string etag = node_->server.stored(paid.order)->order->etag();
     gateway_->fail_fetch(paid.reference, FetchError{.kind = kind, .reason = {}, .retry_after = {}});
     const auto request = capture(paid, 100, new_request_id());
     const AnswerOr answer = node_->call(request);
@@ -53,7 +53,7 @@ TEST_F(ProcessorTest, AnUnsyncedPaymentWhoseGatewayIsAwayIsLeftAlone) {
       EXPECT_TRUE(has_retry_info(answer.status()));
     }
     EXPECT_REASON(node_->sync(paid.order), reason);
-    EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
+    EXPECT_EQ(node_->server.stored(paid.order)->order->etag(), etag);
     EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
 
     // The same request may be made again.
@@ -67,7 +67,7 @@ TEST_F(ProcessorTest, AnUnsyncedPaymentWhoseGatewayIsAwayIsLeftAlone) {
 
 TEST_F(ProcessorTest, WhatIsOnlyValidatedIsNeitherWrittenNorSent) {
   const Paid paid = pay(1000, 200);
-  const std::string etag = node_->server.stored(paid.order)->order.etag();
+  const std::string etag = node_->server.stored(paid.order)->order->etag();
   auto request = capture(paid, 300);
   request.set_validate_only(true);
   for (const bool unsynced : {true, false}) {
@@ -77,7 +77,7 @@ TEST_F(ProcessorTest, WhatIsOnlyValidatedIsNeitherWrittenNorSent) {
     ASSERT_TRUE(answer->transaction);
     EXPECT_EQ(answer->transaction->amount().amount_minor(), 300);
     if (unsynced) {
-      EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
+      EXPECT_EQ(node_->server.stored(paid.order)->order->etag(), etag);
       EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
       ASSERT_TRUE(node_->sync(paid.order).ok());
     }
@@ -93,12 +93,12 @@ TEST_F(ProcessorTest, ASyncFoldsOnceAndAnswersRetriesWithoutTheGateway) {
   pb::SyncPaymentsRequest request;
   request.set_order_id(paid.order.to_string());
   request.set_validate_only(true);
-  const std::string etag = node_->server.stored(paid.order)->order.etag();
+  const std::string etag = node_->server.stored(paid.order)->order->etag();
   const AnswerOr would = get(node_->send_sync(request));
   ASSERT_TRUE(would.ok()) << would.status();
   EXPECT_TRUE(would->changed);
   ASSERT_EQ(would->outcome.differences_size(), 1);
-  EXPECT_EQ(node_->server.stored(paid.order)->order.etag(), etag);
+  EXPECT_EQ(node_->server.stored(paid.order)->order->etag(), etag);
   EXPECT_THAT(node_->ledger(paid.order), IsEmpty());
 
   request.set_validate_only(false);
@@ -106,7 +106,7 @@ TEST_F(ProcessorTest, ASyncFoldsOnceAndAnswersRetriesWithoutTheGateway) {
   const AnswerOr synced = get(node_->send_sync(request));
   ASSERT_TRUE(synced.ok()) << synced.status();
   EXPECT_TRUE(synced->changed);
-  EXPECT_EQ(synced->order->order.payments(0).captured().amount_minor(), 200);
+  EXPECT_EQ(synced->order->order->payments(0).captured().amount_minor(), 200);
   ASSERT_EQ(synced->outcome.differences_size(), 1);
   EXPECT_EQ(synced->outcome.differences(0).before_status(), pb::PAYMENT_STATUS_UNSYNCED);
   EXPECT_EQ(synced->outcome.differences(0).after_status(), pb::PAYMENT_STATUS_PARTLY_CAPTURED);

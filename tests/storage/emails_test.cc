@@ -66,7 +66,7 @@ class EmailsTest : public StorageTest {
 ORDERD_ON_BOTH_DATABASES(EmailsTest);
 
 TEST_P(EmailsTest, KeepEverything) {
-  EmailRow rich{order_id_, rich_email(order_id_), rich_order().order.SerializeAsString()};
+  EmailRow rich{order_id_, rich_email(order_id_), rich_order().order->SerializeAsString()};
   EmailRow poor{order_id_, {}, {}};
   poor.email.set_email_id(Uuid::generate().to_string());
   poor.email.set_order_id(order_id_.to_string());

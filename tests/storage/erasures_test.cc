@@ -28,8 +28,8 @@ class ErasuresTest : public StorageTest {
 
   StoredOrder order_of(const std::string& customer_id, const std::string& email, Micros time) {
     StoredOrder order = plain_order(time);
-    order.order.mutable_customer()->set_customer_id(customer_id);
-    order.order.mutable_customer()->set_email(email);
+    order.order->mutable_customer()->set_customer_id(customer_id);
+    order.order->mutable_customer()->set_email(email);
     return order;
   }
   std::vector<Uuid> orders_of(const storage::CustomerSelector& customer,

@@ -178,7 +178,7 @@ TEST_P(FeedTest, OrdersAreWalkedById) {
   std::vector<StoredOrder> orders;
   for (int i = 0; i < 5; ++i) {
     orders.push_back(plain_order());
-    orders.back().order.set_state_id(i % 2 == 0 ? "new" : "fraud");
+    orders.back().order->set_state_id(i % 2 == 0 ? "new" : "fraud");
   }
   create(orders);
   const auto read = begin_read();
@@ -189,7 +189,7 @@ TEST_P(FeedTest, OrdersAreWalkedById) {
   rows.insert(rows.end(), rest.begin(), rest.end());
   for (std::size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(rows[i].order.id, orders[i].id) << "ids rise";
-    EXPECT_EQ(rows[i].state_id, orders[i].order.state_id());
+    EXPECT_EQ(rows[i].state_id, orders[i].order->state_id());
     EXPECT_EQ(rows[i].order.version, orders[i].version);
   }
 }

@@ -347,9 +347,9 @@ TEST_P(ListOrdersTest, NoPageExaminesMoreThanTheBudget) {
   std::vector<StoredOrder> orders;
   for (int i = 0; i < storage::kScanBudget + 500; ++i) {
     orders.push_back(plain_order(i));
-    orders.back().order.mutable_customer()->set_email("guest@example.org");
+    orders.back().order->mutable_customer()->set_email("guest@example.org");
   }
-  (*orders.front().order.mutable_labels())["rare"] = "";
+  (*orders.front().order->mutable_labels())["rare"] = "";
   create(orders);
   auto read = begin_read();
 
@@ -407,12 +407,12 @@ TEST_P(ListOrdersTest, ATrackingNumberOfMoreOrdersThanTheBudget) {
 
 TEST_P(ListOrdersTest, FiltersOfPaymentsLookAtOnePaymentAtATime) {
   StoredOrder order = plain_order();
-  order.order.set_currency_code("EUR");
-  pb::Payment& capturable = *order.order.add_payments();
+  order.order->set_currency_code("EUR");
+  pb::Payment& capturable = *order.order->add_payments();
   capturable.set_gateway_reference("a" + order.id.to_string());
   capturable.mutable_capturable()->set_currency_code("EUR");
   capturable.mutable_capturable()->set_amount_minor(1);
-  pb::Payment& expiring = *order.order.add_payments();
+  pb::Payment& expiring = *order.order->add_payments();
   expiring.set_gateway_reference("b" + order.id.to_string());
   *expiring.mutable_expire_time() = storage::to_timestamp(-5);
   create({order});
@@ -424,8 +424,8 @@ TEST_P(ListOrdersTest, FiltersOfPaymentsLookAtOnePaymentAtATime) {
   EXPECT_TRUE(begin_read()->list_orders(query).orders.empty());
 
   StoredOrder after = order;
-  *after.order.mutable_payments(0)->mutable_expire_time() = storage::to_timestamp(99);
-  after.order.mutable_payments(1)->set_attention(true);
+  *after.order->mutable_payments(0)->mutable_expire_time() = storage::to_timestamp(99);
+  after.order->mutable_payments(1)->set_attention(true);
   storage::ChangeSet changes;
   changes.payments_updated = {{&order, &after}};
   save(changes);
@@ -443,7 +443,7 @@ TEST_P(ListOrdersTest, ManyStates) {
   query.by_state = true;
   for (int i = 0; i < 300; ++i) {
     orders.push_back(plain_order(i));
-    orders.back().order.set_state_id("s" + std::to_string(i % 150));
+    orders.back().order->set_state_id("s" + std::to_string(i % 150));
   }
   create(orders);
   for (const int states : {100, 101, 149}) {
@@ -461,7 +461,7 @@ TEST_P(ListOrdersTest, ManyStates) {
 TEST_P(ListOrdersTest, CountsAndNamesTheOrdersOfAState) {
   std::vector<StoredOrder> orders;
   for (int i = 0; i < 20; ++i) orders.push_back(plain_order(100 - i));
-  orders[7].order.set_state_id("fraud");
+  orders[7].order->set_state_id("fraud");
   create(orders);
   auto read = begin_read();
   EXPECT_EQ(read->count_orders("new"), 19);

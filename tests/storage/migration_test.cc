@@ -208,7 +208,7 @@ TEST_P(MigrationTest, PaymentsOfTheSecondSchemaAreKept) {
   const Uuid uuid = *Uuid::parse("01900000-0000-7000-8000-00000000000a");
   const auto orders = storage->begin_read(soon())->load_orders({&uuid, 1});
   ASSERT_EQ(orders.size(), 1u);
-  ASSERT_EQ(orders[0]->order.payments_size(), 2);
+  ASSERT_EQ(orders[0]->order->payments_size(), 2);
   pb::Payment expected;
   expected.set_payment_id("p0");
   expected.set_gateway_account("external");
@@ -225,13 +225,13 @@ TEST_P(MigrationTest, PaymentsOfTheSecondSchemaAreKept) {
   set(expected.mutable_voided(), 1);
   set(expected.mutable_capturable(), 5);
   set(expected.mutable_refundable(), 4);
-  EXPECT_TRUE(same(orders[0]->order.payments(0), expected));
+  EXPECT_TRUE(same(orders[0]->order->payments(0), expected));
   expected.Clear();
   expected.set_payment_id("p1");
   expected.set_gateway_account("acme");
   expected.set_gateway_reference("r1");
   expected.set_status(pb::PAYMENT_STATUS_UNSYNCED);
-  EXPECT_TRUE(same(orders[0]->order.payments(1), expected));
+  EXPECT_TRUE(same(orders[0]->order->payments(1), expected));
 
   // One that does not see open money is not started again.
   EXPECT_STORAGE_ERROR(storage::migrate(*session(), second), kSchema);
@@ -281,7 +281,7 @@ TEST_P(MigrationTest, CancellationsOfTheThirdSchemaAreKept) {
   StoredOrder order;
   order.id = ids[1];
   order.version = 3;
-  pb::Cancellation& cancellation = *order.order.mutable_cancellation();
+  pb::Cancellation& cancellation = *order.order->mutable_cancellation();
   cancellation.set_status(pb::CANCELLATION_STATUS_IN_PROGRESS);
   cancellation.set_notify_customer(true);
   cancellation.add_legs()->set_payment_id("p");
@@ -298,7 +298,7 @@ TEST_P(MigrationTest, CancellationsOfTheThirdSchemaAreKept) {
   cancellation.set_status(pb::CANCELLATION_STATUS_FAILED);
   const auto orders = storage->begin_read(soon())->load_orders({&ids[1], 1});
   ASSERT_EQ(orders.size(), 1u);
-  EXPECT_TRUE(same(orders[0]->order.cancellation(), cancellation));
+  EXPECT_TRUE(same(orders[0]->order->cancellation(), cancellation));
 
   // One that does not keep the legs in step is not started again.
   storage.reset();

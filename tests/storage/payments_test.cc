@@ -32,12 +32,12 @@ class PaymentsTest : public StorageTest {
  protected:
   static StoredOrder order_with(int payments) {
     StoredOrder order = plain_order();
-    order.order.set_currency_code("EUR");
+    order.order->set_currency_code("EUR");
     for (int i = 0; i < payments; ++i) add_payment(order);
     return order;
   }
   static pb::Payment& add_payment(StoredOrder& order) {
-    pb::Payment& payment = *order.order.add_payments();
+    pb::Payment& payment = *order.order->add_payments();
     payment.set_payment_id(Uuid::generate().to_string());
     payment.set_gateway_account("acme");
     payment.set_gateway_reference(payment.payment_id());
@@ -73,9 +73,9 @@ TEST_P(PaymentsTest, AreKeptWithEverythingInThem) {
   create({order});
   reopen();
   EXPECT_TRUE(same(load(order.id)->order, order.order));
-  EXPECT_EQ(load(order.id)->order.payments(2).open_transactions_size(), 3);
-  EXPECT_FALSE(load(order.id)->order.payments(0).has_capabilities());
-  EXPECT_TRUE(load(order.id)->order.payments(1).has_capabilities());
+  EXPECT_EQ(load(order.id)->order->payments(2).open_transactions_size(), 3);
+  EXPECT_FALSE(load(order.id)->order->payments(0).has_capabilities());
+  EXPECT_TRUE(load(order.id)->order->payments(1).has_capabilities());
 }
 
 TEST_P(PaymentsTest, EveryFieldCanBeChangedAndCleared) {
@@ -83,8 +83,8 @@ TEST_P(PaymentsTest, EveryFieldCanBeChangedAndCleared) {
   create({plain});
   StoredOrder rich = plain;
   for (int i = 0; i < 3; ++i) {
-    const pb::Payment sample = rich_order().order.payments(i);
-    rich.order.mutable_payments(i)->MergeFrom(sample);
+    const pb::Payment sample = rich_order().order->payments(i);
+    rich.order->mutable_payments(i)->MergeFrom(sample);
   }
   update(plain, rich);
   EXPECT_TRUE(same(load(plain.id)->order, rich.order));
@@ -99,8 +99,8 @@ TEST_P(PaymentsTest, OnlyRowsThatDifferAreWritten) {
   EXPECT_EQ(payment_writes(), std::pair(0, 0));
 
   StoredOrder after = before;
-  after.order.mutable_payments(1)->add_open_transactions();
-  after.order.mutable_payments(3)->mutable_capabilities();
+  after.order->mutable_payments(1)->add_open_transactions();
+  after.order->mutable_payments(3)->mutable_capabilities();
   add_payment(after);
   update(before, after);
   EXPECT_EQ(payment_writes(), std::pair(1, 3));
@@ -108,12 +108,12 @@ TEST_P(PaymentsTest, OnlyRowsThatDifferAreWritten) {
 
   // What `before` says is not compared with the database.
   StoredOrder elsewhere = after;
-  elsewhere.order.mutable_payments(0)->set_description("changed by nobody");
+  elsewhere.order->mutable_payments(0)->set_description("changed by nobody");
   StoredOrder next = elsewhere;
-  next.order.mutable_payments(4)->set_revision(1);
+  next.order->mutable_payments(4)->set_revision(1);
   update(elsewhere, next);
   EXPECT_EQ(payment_writes(), std::pair(1, 1));
-  next.order.mutable_payments(0)->clear_description();
+  next.order->mutable_payments(0)->clear_description();
   EXPECT_TRUE(same(load(before.id)->order, next.order));
 }
 
@@ -122,7 +122,7 @@ TEST_P(PaymentsTest, AnOrderGetsItsCurrencyFromItsFirstPayment) {
   StoredOrder before = plain_order();
   create({before, other});
   StoredOrder after = before;
-  after.order.set_currency_code("JPY");
+  after.order->set_currency_code("JPY");
   pb::Money& authorized = *add_payment(after).mutable_authorized();
   authorized.set_currency_code("JPY");
   authorized.set_amount_minor(7);
@@ -135,7 +135,7 @@ TEST_P(PaymentsTest, AreNeverRemoved) {
   const StoredOrder before = order_with(2);
   create({before});
   StoredOrder after = before;
-  after.order.mutable_payments()->RemoveLast();
+  after.order->mutable_payments()->RemoveLast();
   EXPECT_STORAGE_ERROR(update(before, after), kInternal);
   EXPECT_TRUE(same(load(before.id)->order, before.order));
 }
@@ -143,7 +143,7 @@ TEST_P(PaymentsTest, AreNeverRemoved) {
 TEST_P(PaymentsTest, TheLedgerKeepsEverything) {
   const StoredOrder order = order_with(1);
   create({order});
-  pb::PaymentTransaction rich = rich_transaction(order.order.payments(0).payment_id());
+  pb::PaymentTransaction rich = rich_transaction(order.order->payments(0).payment_id());
   pb::PaymentTransaction poor = plain_transaction("");
   ChangeSet changes;
   changes.transactions_created = {{order.id, rich}, {order.id, poor}};

@@ -27,15 +27,15 @@ class QueryPlanTest : public StorageTest {
     std::vector<StoredOrder> orders;
     for (int i = 0; i < 2000; ++i) {
       StoredOrder order = plain_order(i);
-      order.order.set_state_id(i % 3 == 0 ? "new" : i % 3 == 1 ? "fraud" : "completed");
-      order.order.mutable_customer()->set_email("c" + std::to_string(i % 100) + "@x.de");
-      order.order.set_invoice_number("I" + std::to_string(i));
-      order.order.add_items()->set_item_id("1");
-      (*order.order.mutable_labels())["a"] = "b";
-      order.order.add_payments()->set_gateway_reference(std::to_string(i));
-      order.order.mutable_payments(0)->set_status(pb::PAYMENT_STATUS_CAPTURED);
-      order.order.mutable_billing_address();
-      pb::Shipment& shipment = *order.order.add_shipments();
+      order.order->set_state_id(i % 3 == 0 ? "new" : i % 3 == 1 ? "fraud" : "completed");
+      order.order->mutable_customer()->set_email("c" + std::to_string(i % 100) + "@x.de");
+      order.order->set_invoice_number("I" + std::to_string(i));
+      order.order->add_items()->set_item_id("1");
+      (*order.order->mutable_labels())["a"] = "b";
+      order.order->add_payments()->set_gateway_reference(std::to_string(i));
+      order.order->mutable_payments(0)->set_status(pb::PAYMENT_STATUS_CAPTURED);
+      order.order->mutable_billing_address();
+      pb::Shipment& shipment = *order.order->add_shipments();
       shipment.set_shipment_id(Uuid::generate().to_string());
       shipment.set_method_id(i % 2 == 0 ? "standard" : "express");
       shipment.add_tracking_numbers()->set_number("T" + std::to_string(i / 2));

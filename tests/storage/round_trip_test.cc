@@ -21,18 +21,18 @@ TEST_P(RoundTripTest, ARichOrder) {
 
 TEST_P(RoundTripTest, AnOrderWithNothingInIt) {
   StoredOrder order = plain_order();
-  order.order.mutable_customer();
-  order.order.mutable_shipping_address();
+  order.order->mutable_customer();
+  order.order->mutable_shipping_address();
   create({order});
   EXPECT_TRUE(same(load(order.id)->order, order.order));
 }
 
 TEST_P(RoundTripTest, TellsUnsetFromZero) {
   StoredOrder order = plain_order();
-  order.order.set_currency_code("JPY");
-  order.order.mutable_totals()->mutable_total()->set_currency_code("JPY");
-  order.order.add_items()->set_item_id("1");
-  order.order.mutable_items(0)->mutable_tax()->set_currency_code("JPY");
+  order.order->set_currency_code("JPY");
+  order.order->mutable_totals()->mutable_total()->set_currency_code("JPY");
+  order.order->add_items()->set_item_id("1");
+  order.order->mutable_items(0)->mutable_tax()->set_currency_code("JPY");
   create({order});
   EXPECT_TRUE(same(load(order.id)->order, order.order));
 }
@@ -42,10 +42,10 @@ TEST_P(RoundTripTest, ManyOrdersAtOnce) {
   std::vector<Uuid> ids;
   for (int i = 0; i < 1100; ++i) {
     orders.push_back(plain_order(i));
-    pb::Item& item = *orders.back().order.add_items();
+    pb::Item& item = *orders.back().order->add_items();
     item.set_item_id("1");
     item.set_sku("sku-" + std::to_string(i));
-    (*orders.back().order.mutable_labels())["n"] = std::to_string(i);
+    (*orders.back().order->mutable_labels())["n"] = std::to_string(i);
     ids.push_back(orders.back().id);
   }
   create(orders);
@@ -67,19 +67,19 @@ TEST_P(RoundTripTest, UpdatesOfEveryPart) {
   const StoredOrder other = rich_order();
   create({order, other});
 
-  const std::vector<Claim> released{{ClaimKind::kInvoiceNumber, order.order.invoice_number()}};
+  const std::vector<Claim> released{{ClaimKind::kInvoiceNumber, order.order->invoice_number()}};
   order.version = 2;
-  order.order.set_etag("2");
-  order.order.set_state_id("completed");
-  order.order.set_invoice_number("I-2");
-  order.order.set_note_count(7);
-  order.order.clear_cancellation();
-  order.order.mutable_customer()->set_email("new@example.org");
-  order.order.clear_billing_address();
-  order.order.mutable_shipping_address()->set_city("Berlin");
-  order.order.clear_labels();
-  (*order.order.mutable_labels())["a'b"] = "c:d";
-  *order.order.mutable_update_time() = storage::to_timestamp(1'800'000'000'000'000);
+  order.order->set_etag("2");
+  order.order->set_state_id("completed");
+  order.order->set_invoice_number("I-2");
+  order.order->set_note_count(7);
+  order.order->clear_cancellation();
+  order.order->mutable_customer()->set_email("new@example.org");
+  order.order->clear_billing_address();
+  order.order->mutable_shipping_address()->set_city("Berlin");
+  order.order->clear_labels();
+  (*order.order->mutable_labels())["a'b"] = "c:d";
+  *order.order->mutable_update_time() = storage::to_timestamp(1'800'000'000'000'000);
 
   ChangeSet changes;
   changes.updated = {&order};
@@ -94,31 +94,31 @@ TEST_P(RoundTripTest, UpdatesOfEveryPart) {
   // Only the head: customer and labels stay though the order given has others.
   StoredOrder head = order;
   head.version = 3;
-  head.order.set_etag("3");
-  head.order.clear_labels();
-  head.order.mutable_shipping_address()->set_city("Bonn");
-  head.order.set_state_id("fraud");
+  head.order->set_etag("3");
+  head.order->clear_labels();
+  head.order->mutable_shipping_address()->set_city("Bonn");
+  head.order->set_state_id("fraud");
   ChangeSet second;
   second.updated = {&head};
   save(second);
-  order.order.set_etag("3");
-  order.order.set_state_id("fraud");
+  order.order->set_etag("3");
+  order.order->set_state_id("fraud");
   EXPECT_TRUE(same(load(order.id)->order, order.order));
 }
 
 TEST_P(RoundTripTest, ACancellation) {
   const auto listed = [&](const StoredOrder& order) {
     storage::ListQuery query;
-    query.filter.set_order_number(order.order.order_number());
+    query.filter.set_order_number(order.order->order_number());
     const auto page = begin_read()->list_orders(query);
     EXPECT_EQ(page.orders.size(), 1u);
-    return page.orders.empty() ? pb::Cancellation() : page.orders[0]->order.cancellation();
+    return page.orders.empty() ? pb::Cancellation() : page.orders[0]->order->cancellation();
   };
-  const pb::Cancellation rich = rich_order().order.cancellation();
+  const pb::Cancellation rich = rich_order().order->cancellation();
   StoredOrder order = plain_order();
   const StoredOrder other = rich_order();
   create({order, other});
-  EXPECT_TRUE(same(listed(other), other.order.cancellation()));
+  EXPECT_TRUE(same(listed(other), other.order->cancellation()));
   const auto update = [&](bool states) {
     storage::ChangeSet changes;
     changes.updated = {&order};
@@ -126,32 +126,32 @@ TEST_P(RoundTripTest, ACancellation) {
     save(changes);
   };
   const auto expect_stored = [&](const std::string& what) {
-    EXPECT_TRUE(same(load(order.id)->order.cancellation(), order.order.cancellation())) << what;
-    EXPECT_TRUE(same(listed(order), order.order.cancellation())) << what;
-    EXPECT_EQ(load(order.id)->order.has_cancellation(), order.order.has_cancellation()) << what;
+    EXPECT_TRUE(same(load(order.id)->order->cancellation(), order.order->cancellation())) << what;
+    EXPECT_TRUE(same(listed(order), order.order->cancellation())) << what;
+    EXPECT_EQ(load(order.id)->order->has_cancellation(), order.order->has_cancellation()) << what;
   };
-  *order.order.mutable_cancellation() = rich;
+  *order.order->mutable_cancellation() = rich;
   update(true);
   expect_stored("all that it can have");
 
   // Without the states, none of it is written.
-  order.order.mutable_cancellation()->mutable_legs()->RemoveLast();
+  order.order->mutable_cancellation()->mutable_legs()->RemoveLast();
   update(false);
-  EXPECT_TRUE(same(load(order.id)->order.cancellation(), rich));
+  EXPECT_TRUE(same(load(order.id)->order->cancellation(), rich));
   update(true);
   expect_stored("a leg less");
 
   const auto* descriptor = pb::Cancellation::descriptor();
   for (int i = 0; i < descriptor->field_count(); ++i) {
-    *order.order.mutable_cancellation() = rich;
-    rich.GetReflection()->ClearField(order.order.mutable_cancellation(), descriptor->field(i));
+    *order.order->mutable_cancellation() = rich;
+    rich.GetReflection()->ClearField(order.order->mutable_cancellation(), descriptor->field(i));
     update(true);
     expect_stored("without " + descriptor->field(i)->name());
   }
-  order.order.mutable_cancellation()->Clear();
+  order.order->mutable_cancellation()->Clear();
   update(true);
   expect_stored("an empty one");
-  order.order.clear_cancellation();
+  order.order->clear_cancellation();
   update(true);
   expect_stored("none");
   EXPECT_TRUE(same(load(other.id)->order, other.order));

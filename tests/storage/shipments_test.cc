@@ -86,20 +86,20 @@ ORDERD_ON_BOTH_DATABASES(ShipmentsTest);
 TEST_P(ShipmentsTest, AreReadAsTheyWereWritten) {
   StoredOrder order = order_with(5, 2);
   // Several lines of an item, and items out of their order.
-  add_line(*order.order.mutable_shipments(0), "1", "shipped").set_quantity(1'000'000'000);
-  add_line(*order.order.mutable_shipments(1), "0", "shipped");
-  *order.order.mutable_shipments(1)->mutable_lines(0)->mutable_delivery_state_time() =
+  add_line(*order.order->mutable_shipments(0), "1", "shipped").set_quantity(1'000'000'000);
+  add_line(*order.order->mutable_shipments(1), "0", "shipped");
+  *order.order->mutable_shipments(1)->mutable_lines(0)->mutable_delivery_state_time() =
       storage::to_timestamp(-1);
-  order.order.mutable_shipments(0)->mutable_tracking_numbers(0)->set_url("https://not.stored");
+  order.order->mutable_shipments(0)->mutable_tracking_numbers(0)->set_url("https://not.stored");
   sort(order.order);
   create({order});
-  order.order.mutable_shipments(0)->mutable_tracking_numbers(0)->clear_url();
+  order.order->mutable_shipments(0)->mutable_tracking_numbers(0)->clear_url();
   EXPECT_TRUE(same(load(order.id)->order, order.order));
 }
 
 TEST_P(ShipmentsTest, AnOrderMayHaveVeryManyRows) {
   StoredOrder order = order_with(1000, 1000);
-  for (pb::Shipment& shipment : *order.order.mutable_shipments()) {
+  for (pb::Shipment& shipment : *order.order->mutable_shipments()) {
     add_line(shipment, shipment.lines(0).item_id(), "shipped");
     for (int n = 0; n < 3; ++n) shipment.add_tracking_numbers()->set_number(new_id());
   }
@@ -107,7 +107,7 @@ TEST_P(ShipmentsTest, AnOrderMayHaveVeryManyRows) {
   EXPECT_TRUE(same(load(order.id)->order, order.order));
 
   StoredOrder after = order;
-  after.order.mutable_shipments()->DeleteSubrange(1, 999);
+  after.order->mutable_shipments()->DeleteSubrange(1, 999);
   update({order}, {after});
   EXPECT_TRUE(same(load(order.id)->order, after.order));
   // All of it again.
@@ -119,7 +119,7 @@ TEST_P(ShipmentsTest, WhatIsNotSaidToDifferIsNotWritten) {
   const StoredOrder order = order_with(3, 1);
   create({order});
   StoredOrder after = order;
-  after.order.clear_shipments();
+  after.order->clear_shipments();
   ChangeSet changes;
   changes.updated = {&after};
   save(changes);
@@ -234,8 +234,8 @@ TEST_P(ShipmentsTest, OnlyRowsThatDifferAreWritten) {
   const StoredOrder order = order_with(6, 3);
   create({order});
   StoredOrder after = order;
-  const auto& first = order.order.shipments(0);
-  after.order.mutable_shipments(0)->mutable_lines(1)->set_quantity(2);
+  const auto& first = order.order->shipments(0);
+  after.order->mutable_shipments(0)->mutable_lines(1)->set_quantity(2);
   update({order}, {after});
   const auto statements = shipment_statements();
   ASSERT_EQ(statements.size(), 1u);
@@ -335,12 +335,12 @@ TEST_P(ShipmentsTest, ManyOrdersCostWhatOneCosts) {
 TEST_P(ShipmentsTest, AreCountedByOrder) {
   std::vector<StoredOrder> orders;
   for (int i = 0; i < 6; ++i) orders.push_back(order_with(4, 2));
-  for (pb::ShipmentLine& line : *orders[0].order.mutable_shipments(0)->mutable_lines()) {
+  for (pb::ShipmentLine& line : *orders[0].order->mutable_shipments(0)->mutable_lines()) {
     line.set_delivery_state_id("shipped");
   }
-  orders[1].order.mutable_shipments(0)->mutable_lines(0)->set_delivery_state_id("shipped");
-  orders[2].order.mutable_shipments(0)->set_method_id("express");
-  orders[2].order.mutable_shipments(1)->set_method_id("express");
+  orders[1].order->mutable_shipments(0)->mutable_lines(0)->set_delivery_state_id("shipped");
+  orders[2].order->mutable_shipments(0)->set_method_id("express");
+  orders[2].order->mutable_shipments(1)->set_method_id("express");
   create(orders);
   auto read = begin_read();
   EXPECT_EQ(read->count_orders_with_delivery_state("pending"), 6);
@@ -366,7 +366,7 @@ TEST_P(MariadbShipmentsTest, ChangesOfDisjointOrdersDoNotWait) {
   const StoredOrder b = order_with(3, 3);
   create({a, b});
   const auto change = [&](const StoredOrder& before, StoredOrder& after) {
-    after.order.mutable_shipments()->DeleteSubrange(1, after.order.shipments_size() - 1);
+    after.order->mutable_shipments()->DeleteSubrange(1, after.order->shipments_size() - 1);
     ChangeSet changes;
     changes.batch_key = Uuid::generate();
     changes.updated = {&after};

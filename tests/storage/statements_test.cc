@@ -79,24 +79,24 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
     changes.emails_updated.push_back({order.id, email, {}});
   }
   for (StoredOrder& order : updated) {
-    changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order.invoice_number()});
+    changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order->invoice_number()});
     ++order.version;
-    order.order.set_invoice_number("J" + order.id.to_string());
+    order.order->set_invoice_number("J" + order.id.to_string());
     changes.updated.push_back(&order);
     changes.customer_updated.push_back(&order);
     changes.labels_updated.push_back(&order);
     before.push_back(order);
-    pb::Shipment& shipment = *order.order.mutable_shipments(0);
+    pb::Shipment& shipment = *order.order->mutable_shipments(0);
     shipment.set_shipment_id(Uuid::generate().to_string());
     shipment.add_tracking_numbers()->set_number("another");
     shipment.mutable_lines(0)->set_line_id(Uuid::generate().to_string());
     changes.shipments_updated.push_back({&before.back(), &order});
-    order.order.set_currency_code("EUR");
-    order.order.mutable_payments(0)->set_attention(true);
-    order.order.add_payments()->set_gateway_reference(Uuid::generate().to_string());
+    order.order->set_currency_code("EUR");
+    order.order->mutable_payments(0)->set_attention(true);
+    order.order->add_payments()->set_gateway_reference(Uuid::generate().to_string());
     changes.payments_updated.push_back({&before.back(), &order});
     changes.schedule.push_back({order.id, "external", {"1", std::nullopt, std::nullopt}});
-    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
+    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order->invoice_number()}] = {order.id,
                                                                                        {}};
     changes.notes_deleted.push_back({order.id, Uuid::generate()});
     changes.events.push_back(event_row(order.id, order.version, 0));
@@ -144,10 +144,10 @@ TEST_P(StatementsTest, AnUpdateOfInvoicesIsFewStatements) {
   changes.batch_key = Uuid::generate();
   for (StoredOrder& order : orders) {
     ids.push_back(order.id);
-    changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order.invoice_number()});
-    order.order.set_invoice_number("J" + order.id.to_string());
+    changes.claims_released.push_back({ClaimKind::kInvoiceNumber, order.order->invoice_number()});
+    order.order->set_invoice_number("J" + order.id.to_string());
     changes.updated.push_back(&order);
-    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
+    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order->invoice_number()}] = {order.id,
                                                                                        {}};
     changes.events.push_back(event_row(order.id, 2, 0));
   }

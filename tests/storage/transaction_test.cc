@@ -35,7 +35,7 @@ TEST_P(TransactionTest, LocksThoseThatExistInTheOrderOfTheirIds) {
     if (i % 3 == 0) ids.push_back(Uuid::generate());
   }
   orders[5].version = 77;
-  orders[5].order.set_etag("77");
+  orders[5].order->set_etag("77");
   create(orders);
   auto write = begin_write();
   const auto locked = write->lock_orders(ids, LockMode::kWait);
@@ -71,7 +71,7 @@ TEST_P(TransactionTest, AReaderSeesOneMoment) {
   auto plain = storage_->begin_read(soon());
 
   order.version = 2;
-  order.order.set_etag("2");
+  order.order->set_etag("2");
   ChangeSet changes;
   changes.updated = {&order};
   save(changes);
@@ -85,10 +85,10 @@ TEST_P(TransactionTest, AReaderSeesOneMoment) {
 TEST_P(TransactionTest, TwoOrdersSwapTheirInvoiceNumbers) {
   StoredOrder a = plain_order();
   StoredOrder b = plain_order();
-  a.order.set_invoice_number("A");
-  b.order.set_invoice_number("B");
+  a.order->set_invoice_number("A");
+  b.order->set_invoice_number("B");
   create({a, b});
-  std::swap(*a.order.mutable_invoice_number(), *b.order.mutable_invoice_number());
+  std::swap(*a.order->mutable_invoice_number(), *b.order->mutable_invoice_number());
   a.version = b.version = 2;
   ChangeSet changes;
   changes.updated = {&a, &b};
@@ -103,7 +103,7 @@ TEST_P(TransactionTest, TwoOrdersSwapTheirInvoiceNumbers) {
   ASSERT_EQ(holders.size(), 2u);
   EXPECT_EQ(holders.at(asked[0]).order_id, b.id);
   EXPECT_EQ(holders.at(asked[1]).order_id, a.id);
-  EXPECT_EQ(load(a.id)->order.invoice_number(), "B");
+  EXPECT_EQ(load(a.id)->order->invoice_number(), "B");
 }
 
 TEST_P(TransactionTest, ClaimsAreComparedBytewise) {
@@ -200,10 +200,10 @@ TEST_P(TransactionTest, Restamp) {
   auto write = begin_write();
   write->restamp(ids, 99);
   write->commit();
-  EXPECT_EQ(storage::to_micros(load(ids[0])->order.update_time()), 99);
-  EXPECT_EQ(storage::to_micros(load(ids[598])->order.update_time()), 99);
-  EXPECT_EQ(storage::to_micros(load(ids[0])->order.create_time()), 5);
-  EXPECT_EQ(storage::to_micros(load(spared)->order.update_time()), 5);
+  EXPECT_EQ(storage::to_micros(load(ids[0])->order->update_time()), 99);
+  EXPECT_EQ(storage::to_micros(load(ids[598])->order->update_time()), 99);
+  EXPECT_EQ(storage::to_micros(load(ids[0])->order->create_time()), 5);
+  EXPECT_EQ(storage::to_micros(load(spared)->order->update_time()), 5);
 }
 
 TEST_P(TransactionTest, WhatHasNotChangedNeedNotBeWritten) {
@@ -211,10 +211,10 @@ TEST_P(TransactionTest, WhatHasNotChangedNeedNotBeWritten) {
   create({before});
   StoredOrder after = before;
   ++after.version;
-  after.order.set_etag(std::to_string(after.version));
-  after.order.set_invoice_number("another");
-  after.order.set_note_count(before.order.note_count() + 1);
-  *after.order.mutable_update_time() = storage::to_timestamp(1'777'000'000'000'000);
+  after.order->set_etag(std::to_string(after.version));
+  after.order->set_invoice_number("another");
+  after.order->set_note_count(before.order->note_count() + 1);
+  *after.order->mutable_update_time() = storage::to_timestamp(1'777'000'000'000'000);
   ChangeSet changes;
   changes.updated = {&after};
   changes.states_updated = false;
@@ -314,11 +314,11 @@ TEST_P(MariadbTransactionTest, ALockShowsWhatWasCommittedMeanwhile) {
     EXPECT_EQ(second->versions({&order.id, 1}).at(0).version, 1);
     const auto versions = second->lock_orders({&order.id, 1}, LockMode::kWait);
     return std::pair(versions.at(0).version,
-                     second->load_orders({&order.id, 1}).at(0)->order.labels().at("a"));
+                     second->load_orders({&order.id, 1}).at(0)->order->labels().at("a"));
   });
   wait_for_lock_wait();
   order.version = 2;
-  (*order.order.mutable_labels())["a"] = "new";
+  (*order.order->mutable_labels())["a"] = "new";
   ChangeSet changes;
   changes.batch_key = Uuid::generate();
   changes.updated = {&order};
@@ -388,13 +388,13 @@ TEST_P(MariadbTransactionTest, ChangesOfDisjointOrdersDoNotWait) {
   const auto change = [](StoredOrder& order) {
     ChangeSet changes;
     changes.batch_key = Uuid::generate();
-    changes.claims_released = {{ClaimKind::kInvoiceNumber, order.order.invoice_number()}};
+    changes.claims_released = {{ClaimKind::kInvoiceNumber, order.order->invoice_number()}};
     order.version = 2;
-    order.order.set_invoice_number("new-" + order.id.to_string());
+    order.order->set_invoice_number("new-" + order.id.to_string());
     changes.updated = {&order};
     changes.customer_updated = {&order};
     changes.labels_updated = {&order};
-    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order.invoice_number()}] = {order.id,
+    changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order->invoice_number()}] = {order.id,
                                                                                        {}};
     changes.notes_deleted = {{order.id, Uuid::generate()}};
     return changes;

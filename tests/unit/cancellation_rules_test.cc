@@ -322,7 +322,7 @@ TEST_F(Cancellation, RefusesOtherWorkUntilItHasEnded) {
 TEST_F(Cancellation, IsAnAvailableAction) {
   const auto action = [&] {
     pb::Order read = world.order;
-    add_available_actions(read, settings_);
+    add_available_actions(read, settings_, read);
     for (const auto& found : read.available_actions()) {
       if (found.kind() != pb::ACTION_KIND_CANCEL) continue;
       EXPECT_EQ(found.allowed(), found.reason().empty());

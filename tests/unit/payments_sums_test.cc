@@ -239,7 +239,7 @@ class PaymentsActions : public PaymentsSums {
  protected:
   std::vector<std::string> actions() {
     auto order = order_;
-    add_available_actions(order, settings_);
+    add_available_actions(order, settings_, order);
     std::vector<std::string> shown;
     for (const auto& action : order.available_actions()) {
       if (action.payment_id().empty()) continue;

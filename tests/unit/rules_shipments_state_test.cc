@@ -243,7 +243,7 @@ class Guard : public ShipmentsTest {
  protected:
   pb::AvailableAction action() {
     auto read = order_;
-    add_available_actions(read, settings_);
+    add_available_actions(read, settings_, read);
     std::vector<pb::AvailableAction> found;
     for (const auto& action : read.available_actions()) {
       if (action.kind() == pb::ACTION_KIND_UPDATE_SHIPMENTS) found.push_back(action);

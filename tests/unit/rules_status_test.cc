@@ -279,7 +279,7 @@ TEST_F(Status, StatesAreSortedByPositionThenId) {
 TEST_F(Status, AvailableActionsNameEachOtherState) {
   add_payment(pb::PAYMENT_STATUS_CAPTURED, 10).set_payment_id("p");
   order_.add_available_actions()->set_state_id("left over");
-  add_available_actions(order_, settings_);
+  add_available_actions(order_, settings_, order_);
   std::vector<std::string> actions;
   for (const auto& action : order_.available_actions()) {
     if (!action.payment_id().empty() || action.kind() == pb::ACTION_KIND_CANCEL) continue;
@@ -314,7 +314,7 @@ TEST_F(Status, AvailableActionsAgreeWithUpdateStatus) {
     if (chance(2)) add_payment(pb::PAYMENT_STATUS_CAPTURED, 10, chance(2) ? 10 : 0);
     set_cancellation(static_cast<pb::CancellationStatus>(1 + random() % 4));
     auto read = order_;
-    add_available_actions(read, settings_);
+    add_available_actions(read, settings_, read);
     // One is about shipments, one about cancellation, three are about each payment.
     int live = 2 + 3 * order_.payments_size();
     for (const auto& id : ids) live += settings_.live_state(id) && id != order_.state_id();
