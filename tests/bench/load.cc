@@ -91,12 +91,7 @@ Figures run_load(int callers, std::chrono::milliseconds duration, const StartCal
   std::function<void(int)> next = [&](int index) {
     Caller& caller = state[static_cast<std::size_t>(index)];
     caller.began = Clock::now();
-    if (caller.began >= window.to) {
-      std::lock_guard lock(mutex);
-      if (--running == 0) all_done.notify_one();
-      return;
-    }
-    start(index, caller.calls++, [&, index](bool ok) {
+    const auto done = [&, index](bool ok) {
       Caller& self = state[static_cast<std::size_t>(index)];
       const auto now = Clock::now();
       if (!ok) ++self.errors;
@@ -104,7 +99,10 @@ Figures run_load(int callers, std::chrono::milliseconds duration, const StartCal
         self.latencies.push_back(micros(now - self.began));
       }
       next(index);
-    });
+    };
+    if (caller.began < window.to && start(index, caller.calls++, done)) return;
+    std::lock_guard lock(mutex);
+    if (--running == 0) all_done.notify_one();
   };
   for (int i = 0; i < callers; ++i) next(i);
   std::unique_lock lock(mutex);

@@ -38,9 +38,9 @@ class Connections {
   std::vector<std::unique_ptr<orders::v1::OrderService::Stub>> stubs_;
 };
 
-/// Starts one call of a caller and reports its end; `call` counts the caller's calls from 0. Must
-/// not block.
-using StartCall = std::function<void(int caller, std::uint64_t call, std::function<void(bool ok)>)>;
+/// Starts one call of a caller, whose end it will report; `call` counts the caller's calls from 0.
+/// False: there is nothing left to do for it. Must not block.
+using StartCall = std::function<bool(int caller, std::uint64_t call, std::function<void(bool ok)>)>;
 
 /// Runs `callers` callers, each of which starts its next call when the last has ended, for
 /// `duration`; the first tenth is not counted.

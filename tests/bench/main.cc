@@ -11,11 +11,15 @@
 #include <optional>
 #include <random>
 
-#include "tests/bench/database_limit.h"
+#include "absl/synchronization/mutex.h"
+#include "tests/bench/echo.h"
+#include "tests/bench/growth.h"
 #include "tests/bench/load.h"
+#include "tests/bench/measure.h"
 #include "tests/bench/overload.h"
 #include "tests/bench/seed.h"
 #include "tests/bench/watch.h"
+#include "tests/bench/workload.h"
 
 namespace orderd::bench {
 namespace {
@@ -23,83 +27,6 @@ namespace {
 namespace pb = ::orders::v1;
 using nlohmann::json;
 using std::chrono::milliseconds;
-
-constexpr int kChannels = 4;
-
-json to_json(const Figures& figures) {
-  return {{"per_second", figures.per_second},
-          {"p50_ms", figures.p50_ms},
-          {"p99_ms", figures.p99_ms},
-          {"p999_ms", figures.p999_ms},
-          {"errors", figures.errors}};
-}
-
-void print(const std::string& what, int concurrency, const Figures& figures) {
-  std::printf("%-34s %5d %10.0f/s %9.2f ms %9.2f ms %6llu errors\n", what.c_str(), concurrency,
-              figures.per_second, figures.p50_ms, figures.p99_ms,
-              static_cast<unsigned long long>(figures.errors));
-  std::fflush(stdout);
-}
-
-/// UpdateInvoice by `callers` callers, each on orders of its own.
-Figures update_invoice(Connections& connections, const std::vector<std::string>& ids, int callers,
-                       milliseconds duration, int round) {
-  struct Call {
-    std::unique_ptr<grpc::ClientContext> context;
-    pb::UpdateInvoiceRequest request;
-    pb::UpdateInvoiceResponse response;
-  };
-  std::vector<Call> calls(static_cast<std::size_t>(callers));
-  const std::size_t own = ids.size() / static_cast<std::size_t>(callers);
-  return run_load(
-      callers, duration, [&](int caller, std::uint64_t n, std::function<void(bool)> done) {
-        Call& call = calls[static_cast<std::size_t>(caller)];
-        call.context = std::make_unique<grpc::ClientContext>();
-        call.request.set_order_id(ids[static_cast<std::size_t>(caller) * own + n % own]);
-        call.request.set_invoice_number("S" + std::to_string(round) + "-" + std::to_string(caller) +
-                                        "-" + std::to_string(n));
-        connections.stub(caller).async()->UpdateInvoice(
-            call.context.get(), &call.request, &call.response,
-            [done = std::move(done)](const grpc::Status& status) { done(status.ok()); });
-      });
-}
-
-/// The database's limit at its best number of threads, then orderd, in turn.
-json measure_writes(Connections& connections, const std::vector<std::string>& ids,
-                    DatabaseLimit& database, const std::vector<int>& concurrency, int rounds,
-                    milliseconds duration) {
-  json report;
-  int best_threads = 1;
-  double best = 0;
-  for (const int threads : {1, 2, 4, 8, 16, 32, 64}) {
-    const Figures figures = database.update_invoice(threads, duration);
-    print("database alone, UpdateInvoice", threads, figures);
-    report["database"]["threads"][std::to_string(threads)] = to_json(figures);
-    if (figures.per_second > best) {
-      best = figures.per_second;
-      best_threads = threads;
-    }
-  }
-  report["database"]["best_threads"] = best_threads;
-
-  for (const int callers : concurrency) {
-    std::vector<double> ratios;
-    for (int round = 0; round < rounds; ++round) {
-      const Figures limit = database.update_invoice(best_threads, duration);
-      print("database alone, UpdateInvoice", best_threads, limit);
-      const Figures ours =
-          update_invoice(connections, ids, callers, duration, callers * 100 + round);
-      print("orderd, UpdateInvoice", callers, ours);
-      ratios.push_back(ours.per_second / limit.per_second);
-      report["rounds"][std::to_string(callers)].push_back(
-          {{"database", to_json(limit)}, {"orderd", to_json(ours)}, {"ratio", ratios.back()}});
-    }
-    const std::string name = "update_invoice_" + std::to_string(callers) + "_vs_db";
-    report["ratios"][name] = median(ratios);
-    std::printf("%s: %.2f (median of %d rounds)\n\n", name.c_str(), median(ratios), rounds);
-  }
-  return report;
-}
 
 /// Walks a list and times each page.
 json measure_list(Connections& connections, const std::string& what, pb::ListOrdersRequest request,
@@ -185,26 +112,63 @@ json measure_lists(Connections& connections, int pages) {
   return report;
 }
 
+std::vector<GrowthSetup::Server> growth_servers(const std::vector<std::string>& described) {
+  std::vector<GrowthSetup::Server> servers;
+  for (const std::string& text : described) {
+    const std::vector<std::string> parts = CLI::detail::split(text, ',');
+    if (parts.size() != 4) throw std::runtime_error("not NAME,ADDRESS,ORDERS,ITEMS: " + text);
+    servers.push_back({parts[0], parts[1], std::stoull(parts[2]), std::stoi(parts[3])});
+  }
+  return servers;
+}
+
 int run(int argc, char** argv) {
   std::string server;
-  std::string limit_url;
-  std::string source;
   std::string json_path;
   std::uint64_t orders = 10'000;
   int rounds = 5;
-  int seconds = 4;
+  double seconds = 4;
   int pages = 1000;
-  std::vector<int> callers = {64, 256};
-  CLI::App app{"Measures orderd against its database. scripts/bench starts it."};
-  app.add_option("--server", server, "orderd's address")->required();
+  MeasureSetup setup;
+  CLI::App app{"Measures orderd against its limits. scripts/bench starts it."};
+  app.add_option("--server", server, "orderd's address");
   app.add_option("--orders", orders, "Orders to seed");
   app.add_option("--rounds", rounds, "Rounds in which limit and server alternate");
-  app.add_option("--seconds", seconds, "Seconds of each measurement");
-  app.add_option("--callers", callers, "Concurrent callers");
+  app.add_option("--seconds", seconds, "Seconds of each measurement")
+      ->take_last();  // scripts/bench has a default of its own
   app.add_option("--json", json_path, "Where the report goes as JSON");
-  auto* writes = app.add_subcommand("writes", "UpdateInvoice against one transaction per command");
-  writes->add_option("--limit-database", limit_url, "An empty database for the limit")->required();
-  writes->add_option("--source", source, "The name of orderd's database")->required();
+  app.add_option("--only", setup.only, "Only comparisons whose names begin so; between commas")
+      ->delimiter(',');
+  app.add_subcommand("echo", "Serves what gRPC alone is measured with");
+  auto* measuring = app.add_subcommand("measure", "Everything against its limits");
+  measuring->add_flag("--quick", setup.quick, "Only what the ratios need");
+  measuring->add_option("--cold-server", setup.cold_server, "An orderd without a cache")
+      ->required();
+  measuring->add_option("--sqlite-server", setup.sqlite_server, "An orderd on SQLite")->required();
+  measuring->add_option("--echo", setup.echo, "The echo's address")->required();
+  measuring->add_option("--database", setup.database, "orderd's")->required();
+  measuring->add_option("--limit-database", setup.limit_database, "An empty one")->required();
+  measuring->add_option("--insert-database", setup.insert_database, "An empty one")->required();
+  measuring->add_option("--sqlite-database", setup.sqlite_database, "orderd's")->required();
+  measuring->add_option("--sqlite-limit-database", setup.sqlite_limit_database, "A new one")
+      ->required();
+  measuring->add_option("--server-process", setup.server_process, "orderd's id")->required();
+  measuring->add_option("--sqlite-process", setup.sqlite_process, "orderd's on SQLite")->required();
+  measuring->add_option("--database-process", setup.database_process, "MariaDB's")->required();
+  measuring->add_option("--idle-mb", setup.idle_mb, "The server's memory before anything");
+  measuring->add_option("--idle-percent", setup.idle_percent, "Its CPU then");
+  measuring->add_option("--directory", setup.directory, "On the databases' disk")->required();
+  std::vector<std::string> sizes;
+  auto* growing = app.add_subcommand("growth", "More orders, and larger ones");
+  growing
+      ->add_option("servers", sizes,
+                   "NAME,ADDRESS,ORDERS,ITEMS of each; the first is compared with")
+      ->required();
+  std::string operation;
+  int callers = 64;
+  auto* loading = app.add_subcommand("load", "One operation, for a profile of the server");
+  loading->add_option("operation", operation, "Such as update_invoice")->required();
+  loading->add_option("--callers", callers, "Concurrent callers");
   auto* lists = app.add_subcommand("lists", "The time of list pages");
   lists->add_option("--pages", pages, "How many pages are walked");
   WatchSetup watch_setup;
@@ -221,26 +185,42 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   CLI11_PARSE(app, argc, argv);
 
-  const std::vector<std::string> ids = seed(server, orders);
-  Connections connections(server, kChannels);
+  if (app.got_subcommand("echo")) {
+    serve_echo();
+    return 0;
+  }
+  const milliseconds duration(static_cast<int>(seconds * 1000));
   json report;
-  if (*writes) {
-    DatabaseLimit database(limit_url, source);
-    report =
-        measure_writes(connections, ids, database, callers, rounds, milliseconds(seconds * 1000));
+  if (*measuring) {
+    setup.server = server;
+    setup.orders = static_cast<int>(orders);
+    setup.rounds = rounds;
+    setup.duration = duration;
+    report = measure(setup);
   } else if (*watching) {
     watch_setup.server = server;
-    watch_setup.order_ids = ids;
+    watch_setup.order_ids = seed(server, orders);
     watch_setup.rounds = rounds;
-    watch_setup.duration = milliseconds(seconds * 1000);
+    watch_setup.duration = duration;
     report = measure_watch(watch_setup);
   } else if (*overload) {
     overload_setup.server = server;
-    overload_setup.order_ids = ids;
+    overload_setup.order_ids = seed(server, orders);
     overload_setup.rounds = rounds;
-    overload_setup.duration = milliseconds(seconds * 1000);
+    overload_setup.duration = duration;
     report = measure_overload(overload_setup);
+  } else if (*growing) {
+    report = measure_growth({growth_servers(sizes), rounds, duration});
+  } else if (*loading) {
+    const bool money = operation == "capture" || operation == "cancel";
+    Workload load({server, seed(server, orders), money ? 512 : 0, money ? 4000 : 0});
+    const Figures figures = load.run(operation, callers, duration);
+    report = {{"per_second", figures.per_second}, {"p50_ms", figures.p50_ms}};
+    std::printf("%s, %d callers: %.0f/s, p50 %.2f ms, p99 %.2f ms\n", operation.c_str(), callers,
+                figures.per_second, figures.p50_ms, figures.p99_ms);
   } else {
+    seed(server, orders);
+    Connections connections(server, 1);
     report = measure_lists(connections, pages);
   }
   if (!json_path.empty()) std::ofstream(json_path) << report.dump(2) << "\n";
@@ -251,6 +231,7 @@ int run(int argc, char** argv) {
 }  // namespace orderd::bench
 
 int main(int argc, char** argv) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // as in orderd
   try {
     return orderd::bench::run(argc, argv);
   } catch (const std::exception& error) {

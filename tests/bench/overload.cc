@@ -20,6 +20,7 @@
 #include "client/error_details.h"
 #include "client/retry.h"
 #include "tests/bench/load.h"
+#include "tests/bench/process.h"
 
 namespace orderd::bench {
 namespace {
@@ -69,14 +70,6 @@ struct Record {
   Histogram refused;
   std::atomic<std::uint64_t> failed = 0;
 };
-
-std::uint64_t memory_kb(int process_id) {
-  std::ifstream file("/proc/" + std::to_string(process_id) + "/status");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("VmRSS:", 0) == 0) return std::stoull(line.substr(6));
-  }
-  return 0;
-}
 
 /// Clients that call again when they are answered. Those that are refused wait first, as the client
 /// library does, or do not.
@@ -207,7 +200,8 @@ Part measure(Crowd& crowd, int process_id, milliseconds duration) {
   const auto begin = Clock::now();
   while (Clock::now() < begin + duration) {
     std::this_thread::sleep_for(kSlice);
-    part.memory_mb = std::max(part.memory_mb, memory_kb(process_id) >> 10);
+    part.memory_mb =
+        std::max(part.memory_mb, static_cast<std::uint64_t>(usage_of(process_id).resident_mb));
   }
   crowd.end_record();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();

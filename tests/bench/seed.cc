@@ -12,7 +12,7 @@ namespace {
 namespace pb = ::orders::v1;
 
 constexpr std::int64_t kFirstSecond = 1'700'000'000;
-constexpr const char* kStates[] = {"new", "processing", "completed", "new", "suspended"};
+constexpr const char* kStates[] = {"new", "new", "completed", "new", "suspended"};
 constexpr const char* kMethods[] = {"credit_card", "voucher", "bank_transfer"};
 
 void set_amount(pb::Money* money, std::int64_t minor) {
@@ -22,7 +22,7 @@ void set_amount(pb::Money* money, std::int64_t minor) {
 
 }  // namespace
 
-pb::ImportOrdersRequest generated_order(std::uint64_t n) {
+pb::ImportOrdersRequest generated_order(std::uint64_t n, int items) {
   pb::ImportOrdersRequest request;
   pb::NewOrder& order = *request.mutable_order();
   order.set_order_number("bench-" + std::to_string(n));
@@ -36,12 +36,13 @@ pb::ImportOrdersRequest generated_order(std::uint64_t n) {
   order.mutable_order_time()->set_seconds(kFirstSecond +
                                           static_cast<std::int64_t>(mix % 40'000'000));
   std::int64_t sum = 490;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < items; ++i) {
     pb::Item& item = *order.add_items();
-    item.set_sku("SKU-" + std::to_string((mix >> i) % 5'003));
+    item.set_item_id(std::to_string(i + 1));
+    item.set_sku("SKU-" + std::to_string((mix >> i % 8) % 5'003));
     item.set_name("A thing that somebody ordered");
-    item.set_quantity(static_cast<std::int64_t>(mix >> i) % 4 + 1);
-    const std::int64_t price = static_cast<std::int64_t>(mix >> (i + 3)) % 10'000;
+    item.set_quantity(static_cast<std::int64_t>(mix >> i % 8) % 4 + 1);
+    const std::int64_t price = static_cast<std::int64_t>(mix >> (i % 8 + 3)) % 10'000;
     set_amount(item.mutable_unit_price(), price);
     sum += item.quantity() * price;
   }
@@ -51,6 +52,16 @@ pb::ImportOrdersRequest generated_order(std::uint64_t n) {
   for (int i = 0; i < 2; ++i) {
     request.add_notes()->set_body("Please ring twice; the first bell does not work.");
   }
+  // The first item has been sent, the others are about to be.
+  for (int i = 0; i < 2; ++i) request.add_shipments()->set_method_id("standard");
+  for (const pb::Item& item : order.items()) {
+    const bool first = item.item_id() == "1";
+    pb::ImportedShipmentLine& line = *request.mutable_shipments(first ? 0 : 1)->add_lines();
+    line.set_item_id(item.item_id());
+    line.set_quantity(item.quantity());
+    line.set_delivery_state_id(first ? "shipped" : "confirmed");
+  }
+  request.mutable_shipments(0)->add_tracking_numbers("track-" + std::to_string(n));
   pb::ImportedPayment& payment = *request.add_payments();
   payment.set_gateway_account("external");
   payment.set_gateway_reference(order.order_number() + "/1");
@@ -59,7 +70,8 @@ pb::ImportOrdersRequest generated_order(std::uint64_t n) {
   return request;
 }
 
-std::vector<std::string> seed(const std::string& server, std::uint64_t count) {
+std::vector<std::string> seed(const std::string& server, std::uint64_t count, std::uint64_t first,
+                              int items) {
   client::Options options;
   options.server = server;
   const client::Client client(options);
@@ -69,7 +81,7 @@ std::vector<std::string> seed(const std::string& server, std::uint64_t count) {
   const absl::Status status = client.import_orders(
       [&]() -> std::optional<pb::ImportOrdersRequest> {
         if (next == count) return std::nullopt;
-        return generated_order(next++);
+        return generated_order(first + next++, items);
       },
       [&](const client::ImportAnswer& answer) {
         if (answer.response.order_id().empty()) {

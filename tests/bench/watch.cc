@@ -6,23 +6,20 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/client_callback.h>
 #include <grpcpp/support/proto_buffer_reader.h>
-#include <soci/mysql/soci-mysql.h>
 #include <soci/soci.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <mutex>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
 #include "storage/wall_clock.h"
 #include "tests/bench/database_limit.h"
+#include "tests/bench/process.h"
 
 namespace orderd::bench {
 namespace {
@@ -189,6 +186,7 @@ class Writer {
     return run_load(kCallers, duration,
                     [&](int caller, std::uint64_t, std::function<void(bool)> done) {
                       start(calls[static_cast<std::size_t>(caller)], caller, std::move(done));
+                      return true;
                     });
   }
 
@@ -236,20 +234,6 @@ class Writer {
   Connections connections_;
   const std::vector<std::string>& ids_;
 };
-
-/// Seconds of CPU that a process has used.
-double cpu_of(int process_id) {
-  std::ifstream file("/proc/" + std::to_string(process_id) + "/stat");
-  std::string text;
-  std::getline(file, text);
-  std::istringstream fields(text.substr(text.rfind(')') + 2));
-  std::string skipped;
-  for (int i = 0; i < 11; ++i) fields >> skipped;
-  double user = 0;
-  double system = 0;
-  fields >> user >> system;
-  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
 
 std::uint64_t statements_of(soci::session& database) {
   std::string name;
@@ -302,7 +286,8 @@ json measure_latency(const WatchSetup& setup, const std::string& writes_at, cons
 
 json measure_database(const WatchSetup& setup) {
   json report;
-  soci::session database(soci::mysql, connect_string(setup.database_url));
+  const auto session = writing_session(setup.database_url);
+  soci::session& database = *session;
   for (const int count : {1, 500}) {
     Watchers watchers(setup.server, count);
     for (const bool busy : {false, true}) {
@@ -326,10 +311,11 @@ json measure_database(const WatchSetup& setup) {
 
 json measure_idle(const WatchSetup& setup) {
   Watchers watchers(setup.server, 100);
-  const double before = cpu_of(setup.process_id);
+  const double before = usage_of(setup.process_id).cpu_seconds;
   constexpr seconds kTime{10};
   std::this_thread::sleep_for(kTime);
-  const double share = (cpu_of(setup.process_id) - before) / static_cast<double>(kTime.count());
+  const double share =
+      (usage_of(setup.process_id).cpu_seconds - before) / static_cast<double>(kTime.count());
   std::printf("100 watchers and no changes: %.2f%% of a core\n", share * 100);
   return share;
 }

@@ -113,7 +113,7 @@ TEST_P(DispatcherTest, SendsWhatIsDueOnce) {
   EXPECT_TRUE(email.has_send_time());
   ASSERT_EQ(mail.messages().size(), 1u);
   const json message = mail.messages()[0];
-  const std::string number = server.stored(order)->order.order_number();
+  const std::string number = server.stored(order)->order->order_number();
   EXPECT_EQ(message["recipients"], json({"ada@example.org"}));
   EXPECT_EQ(message["sender"], "shop@example.com");
   EXPECT_EQ(message["to"], json({"Zo\u00eb, \"Z\"", "ada@example.org"}));
