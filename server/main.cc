@@ -264,7 +264,8 @@ int main(int argc, char** argv) {
   google::protobuf::SetLogHandler(nullptr);
   orderd::ops::start_logging(config->log);
   gpr_set_log_function(orderd::log_of_grpc);
-  // Debian's Abseil looks for deadlocks at each lock of gRPC's, at a twentieth of the server's time.
+  // Debian's Abseil looks for deadlocks at each lock of gRPC's, at a twentieth of the server's
+  // time.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   orderd::ops::Reloader reloader(argc, argv, *config);
   reloader.add({"log-level"},

@@ -341,10 +341,10 @@ void update_customers(Session& session, OrderSpan orders) {
   for (const StoredOrder* stored : orders) {
     const pb::Customer& customer = stored->order->customer();
     const std::string key = email_key(customer.email());
-    update.row(
-        stored->id, Text{customer.customer_id()}, Text{customer.name()}, Text{customer.email()},
-        Text{customer.phone()}, Blob{key},
-        time_or_none(stored->order->has_customer_erase_time(), stored->order->customer_erase_time()));
+    update.row(stored->id, Text{customer.customer_id()}, Text{customer.name()},
+               Text{customer.email()}, Text{customer.phone()}, Blob{key},
+               time_or_none(stored->order->has_customer_erase_time(),
+                            stored->order->customer_erase_time()));
   }
   update.flush();
   delete_children(session, "order_addresses", orders);

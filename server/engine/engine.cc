@@ -372,10 +372,10 @@ void Engine::Impl::answer_all(Pendings batch, const absl::Status& status) {
 void Engine::Impl::answer(std::vector<std::pair<Command::Done, absl::StatusOr<Answer>>> answers,
                           std::unique_ptr<Batch> done_with) {
   if (answers.empty()) return;
-  boost::asio::post(answers_, [answers = std::move(answers),
-                               done_with = std::move(done_with)]() mutable {
-    for (auto& [done, result] : answers) done(std::move(result));
-  });
+  boost::asio::post(answers_,
+                    [answers = std::move(answers), done_with = std::move(done_with)]() mutable {
+                      for (auto& [done, result] : answers) done(std::move(result));
+                    });
 }
 
 void Engine::Impl::split(Lane& lane, Pendings batch, storage::LockMode mode) {

@@ -22,7 +22,7 @@ struct Limits {
   /// fastest (see docs/adr). SQLite always has one.
   int lanes = 1;
   /// Rows that a batch loads and writes, about. A heavier command runs alone.
-  int batch_cost = 1000;
+  int batch_cost = 2000;
   /// Commands and bytes that may wait, and commands of one caller.
   std::size_t queue_commands = 4096;
   std::size_t queue_bytes = 64u << 20;

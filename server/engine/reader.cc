@@ -259,21 +259,23 @@ void Reader::Impl::get_all(std::vector<Get> batch) {
 std::unordered_map<Uuid, OrderPtr> Reader::Impl::find(storage::ReadTransaction& reads,
                                                       const std::vector<Uuid>& ids) {
   std::unordered_map<Uuid, OrderPtr> found;
+  std::size_t cached = 0;
   const auto look_up = [&] {
-    bool all = true;
+    cached = 0;
     found.clear();
     for (const storage::OrderVersion& order : reads.versions(ids)) {
-      OrderPtr cached = cache_.find(order.id, order.version);
-      all = all && cached != nullptr;
-      found.emplace(order.id, std::move(cached));
+      OrderPtr kept = cache_.find(order.id, order.version);
+      if (kept != nullptr) ++cached;
+      found.emplace(order.id, std::move(kept));
     }
-    return all;
+    return cached == found.size();
   };
   // One statement sees one moment, so if the cache has all, no transaction is needed. Otherwise the
-  // versions are read again, in the moment in which the rest is loaded.
+  // versions are read again, in the moment in which the rest is loaded; if all is loaded, they
+  // don't matter.
   if (look_up()) return found;
   reads.snapshot();
-  if (look_up()) return found;
+  if (cached > 0 && look_up()) return found;
 
   std::vector<Uuid> stale;
   for (const auto& [id, order] : found) {

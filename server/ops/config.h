@@ -95,7 +95,7 @@ struct Config {
   /// The file, or env:VARIABLE. Empty: the password is in the URL, or there is none.
   std::string database_password_file;
   int lanes = 1;
-  std::size_t cache_mb = 256;
+  std::size_t cache_mb = 128;
   /// Beside "external".
   std::vector<GatewayAccount> gateways;
   std::string stripe_url = "https://api.stripe.com";

@@ -94,7 +94,7 @@ class WriteLimit::Writer {
     std::string old_number;
     const std::string id = literal(order.id);
     long long version = 0;
-    sql << begin_;
+    begin();
     sql << "SELECT version, invoice_number FROM orders WHERE id = " + id + for_update_,
         soci::into(version), soci::into(old_number);
     if (!old_number.empty()) {
@@ -115,7 +115,7 @@ class WriteLimit::Writer {
     const std::string id = literal(order.id);
     std::string state;
     long long version = 0;
-    sql << begin_;
+    begin();
     sql << "SELECT version, state_id FROM orders WHERE id = " + id + for_update_,
         soci::into(version), soci::into(state);
     state = state == "new" ? "processing" : "new";
@@ -133,7 +133,7 @@ class WriteLimit::Writer {
     const std::string body = "The customer asked again where it is; call " + unique;
     long long version = 0;
     long long notes = 0;
-    sql << begin_;
+    begin();
     sql << "SELECT version, note_count FROM orders WHERE id = " + id + for_update_,
         soci::into(version), soci::into(notes);
     ++version;
@@ -156,7 +156,7 @@ class WriteLimit::Writer {
     long long version = 0;
     std::string state;
     std::string delivery_state;
-    sql << begin_;
+    begin();
     sql << "SELECT version, state_id FROM orders WHERE id = " + id + for_update_,
         soci::into(version), soci::into(state);
     sql << "SELECT MIN(delivery_state_id) FROM order_shipment_lines WHERE order_id = " + id +
@@ -198,6 +198,18 @@ class WriteLimit::Writer {
   }
 
  private:
+  /// SQLite lets one of many writers wait too long at times.
+  void begin() {
+    for (int tries = 1;; ++tries) {
+      try {
+        *session_ << begin_;
+        return;
+      } catch (const soci::soci_error&) {
+        if (tries == 10) throw;
+      }
+    }
+  }
+
   template <typename Write>
   void change_payment(const Order& order, Write write) {
     soci::session& sql = *session_;
@@ -206,7 +218,7 @@ class WriteLimit::Writer {
     long long captured = 0;
     long long capturable = 0;
     std::string state;
-    sql << begin_;
+    begin();
     sql << "SELECT version, state_id FROM orders WHERE id = " + id + for_update_,
         soci::into(version), soci::into(state);
     sql << "SELECT captured_minor, capturable_minor FROM order_payments WHERE order_id = " + id +

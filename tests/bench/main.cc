@@ -127,7 +127,7 @@ int run(int argc, char** argv) {
   std::string json_path;
   std::uint64_t orders = 10'000;
   int rounds = 5;
-  double seconds = 4;
+  double seconds = 2;
   int pages = 1000;
   MeasureSetup setup;
   CLI::App app{"Measures orderd against its limits. scripts/bench starts it."};

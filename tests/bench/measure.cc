@@ -185,7 +185,7 @@ class Measurement {
   Load echo(std::size_t size) {
     return {"gRPC alone, " + std::to_string(size) + " bytes", 64,
             [this, size](int callers, milliseconds duration) {
-              const std::string request = std::to_string(size);
+              const std::string request(size, 'x');
               return run_load(callers, duration,
                               [&](int caller, std::uint64_t, std::function<void(bool)> done) {
                                 echo_.start(caller, kEchoMethod, request, std::move(done));

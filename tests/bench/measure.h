@@ -22,7 +22,7 @@ struct MeasureSetup {
   std::string directory;
   int orders = 10'000;
   int rounds = 5;
-  std::chrono::milliseconds duration{4000};
+  std::chrono::milliseconds duration{2000};
   /// Only what the ratios need.
   bool quick = false;
   /// Only comparisons whose names begin with one of these; none: all, and the loads.

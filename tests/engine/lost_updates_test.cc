@@ -95,7 +95,8 @@ TEST_P(LostUpdates, EachVersionIsOneAnsweredChange) {
     EXPECT_EQ(static_cast<std::size_t>(order->order->note_count()),
               servers[0]->notes(ids[n]).size());
     if (!order->order->invoice_number().empty()) {
-      EXPECT_TRUE(numbers.insert(order->order->invoice_number()).second) << "one number, two orders";
+      EXPECT_TRUE(numbers.insert(order->order->invoice_number()).second)
+          << "one number, two orders";
     }
     versions[ids[n]] = order->version;
     sum += changed[n];

@@ -64,6 +64,54 @@ TEST_P(Reads, ManyOrdersAtOnce) {
   }
 }
 
+TEST_P(Reads, ThoseWhoWaitForTheSamePageShareARead) {
+  make_orders(server_, 3);
+  Reader reader(*server_.storage, server_.cache, {.threads = 1});
+  std::promise<void> busy;
+  std::promise<void> go_on;
+  const auto held = std::make_shared<StatusPromise>();
+  reader.run(
+      nullptr,
+      [&](storage::ReadTransaction&) {
+        busy.set_value();
+        go_on.get_future().wait();
+        held->set_value(absl::OkStatus());
+      },
+      [held](absl::Status status) { held->set_value(std::move(status)); });
+  busy.get_future().wait();
+
+  using PagePromise = std::promise<absl::StatusOr<Reader::Page>>;
+  const auto ask = [&](int limit, bool whole, std::function<bool()> abandoned = nullptr) {
+    storage::ListQuery query;
+    query.limit = limit;
+    const auto promise = std::make_shared<PagePromise>();
+    reader.list(query, whole, std::move(abandoned),
+                [promise](absl::StatusOr<Reader::Page> page) { promise->set_value(page); });
+    return promise->get_future();
+  };
+  auto first = ask(2, false);
+  auto gone = ask(2, false, [] { return true; });
+  auto second = ask(2, false);
+  auto longer = ask(3, false);
+  auto whole = ask(2, true);
+  auto nobody = ask(1, false, [] { return true; });
+  go_on.set_value();
+  ASSERT_TRUE(get(held->get_future()).ok());
+
+  const auto page = get(std::move(first));
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_EQ((*page)->orders.size(), 2u);
+  EXPECT_EQ((*page)->orders[0]->order->items_size(), 0);
+  EXPECT_EQ(*get(std::move(second)), *page);
+  EXPECT_EQ(*get(std::move(gone)), *page);
+  EXPECT_EQ((*get(std::move(longer)))->orders.size(), 3u);
+  EXPECT_EQ((*get(std::move(whole)))->orders[0]->order->items_size(), 1);
+  EXPECT_TRUE(absl::IsCancelled(get(std::move(nobody)).status()));
+  // Who comes later sees what has happened since.
+  make_orders(server_, 1);
+  EXPECT_NE(*get(ask(2, false)), *page);
+}
+
 TEST_P(Reads, AnAbandonedReadIsNotRead) {
   const Uuid id = make_order(server_);
   Reader reader(*server_.storage, server_.cache, {});

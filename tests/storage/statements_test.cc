@@ -97,7 +97,7 @@ ChangeSet everything(std::vector<StoredOrder>& created, std::vector<StoredOrder>
     changes.payments_updated.push_back({&before.back(), &order});
     changes.schedule.push_back({order.id, "external", {"1", std::nullopt, std::nullopt}});
     changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order->invoice_number()}] = {order.id,
-                                                                                       {}};
+                                                                                        {}};
     changes.notes_deleted.push_back({order.id, Uuid::generate()});
     changes.events.push_back(event_row(order.id, order.version, 0));
     changes.events_updated.push_back(event_row(order.id, order.version, 0));
@@ -148,7 +148,7 @@ TEST_P(StatementsTest, AnUpdateOfInvoicesIsFewStatements) {
     order.order->set_invoice_number("J" + order.id.to_string());
     changes.updated.push_back(&order);
     changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order->invoice_number()}] = {order.id,
-                                                                                       {}};
+                                                                                        {}};
     changes.events.push_back(event_row(order.id, 2, 0));
   }
   begin_write();

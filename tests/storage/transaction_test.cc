@@ -395,7 +395,7 @@ TEST_P(MariadbTransactionTest, ChangesOfDisjointOrdersDoNotWait) {
     changes.customer_updated = {&order};
     changes.labels_updated = {&order};
     changes.claims_taken[{ClaimKind::kInvoiceNumber, order.order->invoice_number()}] = {order.id,
-                                                                                       {}};
+                                                                                        {}};
     changes.notes_deleted = {{order.id, Uuid::generate()}};
     return changes;
   };

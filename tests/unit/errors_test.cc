@@ -405,5 +405,21 @@ TEST(Errors, ViolationsFitIntoTheTrailersOfACall) {
   EXPECT_LT(errors::to_proto(status).ByteSizeLong(), 5000u);
 }
 
+TEST(Errors, HaveReasonsOnlyWhereNobodySeesMore) {
+  const absl::Status whole = errors::order_not_found("1");
+  absl::Status bare;
+  {
+    const errors::ReasonsOnly reasons_only;
+    bare = errors::order_not_found("1");
+    EXPECT_EQ(errors::reason(errors::overloaded(std::chrono::milliseconds(5))), "OVERLOADED");
+  }
+  EXPECT_EQ(bare.code(), whole.code());
+  EXPECT_EQ(errors::reason(bare), errors::reason(whole));
+  EXPECT_EQ(bare.message(), "");
+  EXPECT_EQ(errors::reason(absl::OkStatus()), "");
+  // Afterwards they are whole again.
+  EXPECT_EQ(errors::order_not_found("1"), whole);
+}
+
 }  // namespace
 }  // namespace orderd::rules
