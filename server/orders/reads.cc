@@ -53,6 +53,10 @@ void check_filter(const pb::OrderFilter& filter, errors::Violations& violations)
   check_number(filter.tracking_number(), 0, 128, "filter.tracking_number", violations);
   check_text(filter.shipment_method_id(), 0, 64, "filter.shipment_method_id", violations);
   check_ids(filter.delivery_state_ids(), kMaxConditions, "filter.delivery_state_ids", violations);
+  if (filter.has_authorization_expires_before()) {
+    check_time(filter.authorization_expires_before(), "filter.authorization_expires_before",
+               violations);
+  }
 }
 
 }  // namespace
