@@ -335,10 +335,13 @@ bool is_loopback(const std::string& address) {
 }
 
 std::string without_password(const std::string& url) {
-  const auto scheme = url.find("://");
   const auto at = url.rfind('@');
-  if (scheme == std::string::npos || at == std::string::npos) return url;
-  const auto colon = url.find(':', scheme + 3);
+  if (at == std::string::npos) return url;
+  const auto scheme = url.find("://");
+  const bool has_scheme = scheme < at;
+  if (!has_scheme && url.starts_with("sqlite:")) return url;
+  // Also of what is no URL, as with a slash too few: it is shown where that is said.
+  const auto colon = url.find(':', has_scheme ? scheme + 3 : 0);
   if (colon == std::string::npos || colon > at) return url;
   return url.substr(0, colon) + ":***" + url.substr(at);
 }

@@ -299,6 +299,10 @@ TEST(ConfigTest, UrlsAreShownWithoutTheirPassword) {
   EXPECT_EQ(without_password("mysql://u:s:e@c@h:1/d"), "mysql://u:***@h:1/d");
   EXPECT_EQ(without_password("mysql://u@h:1/d"), "mysql://u@h:1/d");
   EXPECT_EQ(without_password("sqlite:a.db"), "sqlite:a.db");
+  EXPECT_EQ(without_password("sqlite:/a:b@c.db"), "sqlite:/a:b@c.db");
+  EXPECT_EQ(without_password("mysql:/u:secret@h:1/d"), "mysql:***@h:1/d");
+  EXPECT_EQ(without_password("u:secret@h/d://"), "u:***@h/d://");
+  EXPECT_EQ(without_password("mysql:/h/d"), "mysql:/h/d");
 }
 
 }  // namespace
