@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -49,7 +50,7 @@ void check_printed(const std::string& currency, std::int64_t minor) {
 
 FUZZ_TARGET(amounts) {
   const std::string currency(input.substr(0, 3));
-  const std::string_view text = input.size() > 4 ? input.substr(4) : std::string_view();
+  const std::string text(input.substr(std::min<std::size_t>(input.size(), 4)));
   try {
     const auto money = cli::parse_amount(text, currency, "amount");
     require(money.amount_minor() >= 0, "no sign, no negative amount");
