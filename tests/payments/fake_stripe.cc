@@ -13,7 +13,7 @@
 namespace orderd::test {
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::seconds kControlTimeout{60};
 constexpr char kPython[] = "/usr/bin/python3";
 constexpr char kFolder[] = ORDERD_SOURCE_DIR "/tests/payments/";
 
@@ -75,7 +75,7 @@ nlohmann::json FakeStripe::control(const std::string& name, const nlohmann::json
   request.url = url() + "/_control/" + name;
   request.headers = {"Content-Type: application/json"};
   request.body = body.dump();
-  request.deadline = std::chrono::steady_clock::now() + kPatience;
+  request.deadline = std::chrono::steady_clock::now() + kControlTimeout;
   const auto answer = http_.send(request);
   const auto* http = std::get_if<payments::HttpAnswer>(&answer);
   if (http == nullptr || http->status != 200) {

@@ -5,8 +5,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <optional>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "orders/v1/order_service.grpc.pb.h"
@@ -80,11 +83,21 @@ TEST_F(HungDatabase, ASecondSignalEndsItAtOnce) {
   const auto made = strict_client(process.address()).create_order(empty_order());
   ASSERT_TRUE(made.ok()) << made.status();
   gate_.stop_writing();
+  std::promise<void> asked;
+  gate_.drop_before([&, seen = false](std::string_view packet) mutable {
+    if (packet == "\x03START TRANSACTION" && !std::exchange(seen, true)) asked.set_value();
+    return false;  // only looks on
+  });
+  const auto hanging = std::async(std::launch::async, [&] {
+    return strict_client(process.address()).create_order(empty_order()).status().code();
+  });
+  ASSERT_EQ(asked.get_future().wait_for(std::chrono::minutes(1)), std::future_status::ready);
   process.send(SIGTERM);
   wait_for_log(process, "shutting down");
   process.send(SIGINT);
   EXPECT_EQ(process.wait(), 0);
   EXPECT_THAT(process.standard_error(), HasSubstr("a second signal"));
+  gate_.drop_before({});
   gate_.pass();
   process = serve("30");
   pb::GetOrderRequest get;
